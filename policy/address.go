@@ -1,0 +1,381 @@
+package policy
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+// scanAddresses calls emit for everything in the value of a header field that
+// a mail client could show as an address: whatever reads as local@domain.
+// Local part and domain come as they were written; see normalLocal and
+// normalDomain. It does not depend on the address list being well formed, and
+// reads each byte a bounded number of times.
+//
+// The grammar of RFC 5322 (section 3.4 and the obsolete forms of 4.4) decides
+// only what belongs to one address: a quoted string before an @ is its local
+// part, and white space and comments may stand round the @ and the dots. What
+// else a quoted string or a comment holds is read as plain text, since the
+// recipients read it too.
+func scanAddresses(value []byte, emit func(local, domain []byte)) {
+	if bytes.Contains(value, encodedWordStart) {
+		value = decodeWords(value)
+	}
+	s := scanner{v: value, emit: emit}
+	s.run()
+}
+
+// A scanner walks over one value. What may become a local part is its word,
+// v[start:end]; it stays one over white space and comments, since these may
+// come before the @.
+type scanner struct {
+	v    []byte
+	emit func(local, domain []byte)
+
+	// text: plain text out of a quoted string or a comment. There an address
+	// has no white space round its @, and quotes and comments do not nest.
+	text bool
+
+	start, end int  // the word; there is none where start is end
+	gap        bool // white space or a comment came after the word
+
+	// An address with white space round its @ may be a name ("Ann @ Acme
+	// <ann@acme.example>"). It waits for what follows.
+	pendingLocal, pendingDomain []byte
+
+	noQuote, noComment bool // no closing one is left: they are plain characters
+}
+
+// Classes of bytes. What is not listed is part of a word.
+const (
+	classWord = iota
+	classSpace
+	classQuote
+	classOpen
+	classAt
+	classSeparator // , ; : and the end of an angle bracket or a comment
+	classAngle
+)
+
+var class = func() (t [256]byte) {
+	for _, c := range " \t\r\n" {
+		t[c] = classSpace
+	}
+	for _, c := range ",;:>)" {
+		t[c] = classSeparator
+	}
+	t['"'], t['('], t['@'], t['<'] = classQuote, classOpen, classAt, classAngle
+	return t
+}()
+
+func (s *scanner) run() {
+	for i := 0; i < len(s.v); {
+		switch class[s.v[i]] {
+		case classWord:
+			i = s.word(i)
+		case classSpace:
+			s.gap = true
+			i++
+		case classQuote:
+			i = s.quoted(i)
+		case classOpen:
+			i = s.comment(i)
+		case classAt:
+			i = s.at(i)
+		case classAngle:
+			s.pendingLocal = nil // it was the name before <…>
+			s.clear(i + 1)
+			i++
+		default:
+			s.flush()
+			s.clear(i + 1)
+			i++
+		}
+	}
+	s.flush()
+}
+
+func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
+
+// flush emits the address that waits for what follows.
+func (s *scanner) flush() {
+	if s.pendingLocal != nil {
+		s.emit(s.pendingLocal, s.pendingDomain)
+		s.pendingLocal = nil
+	}
+}
+
+// word takes a run of word characters from i on. It goes on with the word
+// before it where nothing is between them, or where a dot joins them over
+// white space (obs-local-part, RFC 5322 section 4.4).
+func (s *scanner) word(i int) int {
+	joined := s.start < s.end && (!s.gap || !s.text && (s.v[i] == '.' || s.v[s.end-1] == '.'))
+	if !joined {
+		s.start = i
+	}
+	for i++; i < len(s.v) && class[s.v[i]] == classWord; i++ {
+	}
+	s.end, s.gap = i, false
+	return i
+}
+
+// quoted takes a quoted string from i on: it may be (part of) a local part.
+// Where no @ follows, its content is read as text.
+func (s *scanner) quoted(i int) int {
+	if s.text {
+		s.clear(i + 1)
+		if i+1 < len(s.v) && s.v[i+1] == '@' { // ("a b"@x)
+			s.start, s.end = max(bytes.LastIndexByte(s.v[:i], '"'), 0), i+1
+		}
+		return i + 1
+	}
+	end, ok := i, false
+	if !s.noQuote {
+		end, ok = closing(s.v, i, '"', '"')
+	}
+	if !ok {
+		s.noQuote = true
+		s.clear(i + 1)
+		return i + 1
+	}
+	if end == len(s.v) || s.v[end] != '@' {
+		s.scanText(s.v[i+1 : end-1])
+	}
+	if s.start == s.end || s.gap && s.v[s.end-1] != '.' {
+		s.start = i
+	}
+	s.end, s.gap = end, false
+	return end
+}
+
+// comment takes a comment from i on, or the parenthesis alone where it is
+// never closed. The word stays: a comment may come before the @.
+func (s *scanner) comment(i int) int {
+	end, ok := s.closeComment(i)
+	if !ok {
+		s.flush()
+		s.clear(i + 1)
+		return i + 1
+	}
+	s.scanText(s.v[i+1 : end-1])
+	s.gap = true
+	return end
+}
+
+// scanText reads what a quoted string or a comment holds.
+func (s *scanner) scanText(text []byte) {
+	if bytes.IndexByte(text, '@') < 0 {
+		return
+	}
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text = unescape(text)
+	}
+	inner := scanner{v: text, emit: s.emit, text: true}
+	inner.run()
+}
+
+// closing returns where the quoted string or comment that starts at i ends,
+// its closing character included.
+func closing(v []byte, i int, open, end byte) (int, bool) {
+	depth := 1
+	for i++; i < len(v); i++ {
+		switch c := v[i]; {
+		case c == '\\':
+			i++
+		case c == end:
+			if depth--; depth == 0 {
+				return i + 1, true
+			}
+		case c == open:
+			depth++
+		}
+	}
+	return 0, false
+}
+
+// unescape takes the backslashes of quoted pairs out (RFC 5322 section 3.2.1).
+func unescape(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		out = append(out, text[i])
+	}
+	return out
+}
+
+// at takes an @ and the domain after it. With a word before it, that is an
+// address. The domain may be the next word: a@b@c shows two.
+func (s *scanner) at(i int) int {
+	s.flush()
+	if i+1 < len(s.v) && s.v[i+1] == '@' { // "ann@"@example.org, its quotes lost
+		return s.word(i)
+	}
+	if s.start == s.end && i > 0 && s.v[i-1] == ')' { // never opened: a(b)c)@d
+		s.start, s.end = i-1, i
+	}
+	if s.start == s.end || s.text && s.gap {
+		s.clear(i + 1)
+		return i + 1
+	}
+	from := i + 1
+	if !s.text {
+		from = s.skipCFWS(from)
+	}
+	end := s.domain(from)
+	if end == from {
+		s.clear(i + 1)
+		return i + 1
+	}
+	local, domain := s.unwrap(s.v[s.start:s.end], end), s.v[from:end]
+	if s.gap || from > i+1 {
+		s.pendingLocal, s.pendingDomain = local, domain
+	} else {
+		s.emit(local, domain)
+	}
+	s.clear(end)
+	if end < len(s.v) && s.v[end] == '@' {
+		s.start = from
+	}
+	return end
+}
+
+// unwrap takes quote marks and brackets off the front of a local part where
+// the ones that belong to them follow the address, which ends at end: Outlook
+// writes 'ann@example.org'.
+func (s *scanner) unwrap(local []byte, end int) []byte {
+	for end < len(s.v) && class[s.v[end]] == classSpace {
+		end++
+	}
+	if end == len(s.v) {
+		return local
+	}
+	var opening string
+	switch s.v[end] {
+	case '\'':
+		opening = "'"
+	case ']':
+		opening = "["
+	case '}':
+		opening = "{"
+	}
+	if bare := bytes.TrimLeft(local, opening); len(bare) > 0 {
+		return bare
+	}
+	return local
+}
+
+// domain returns where the domain that starts at i ends: an address literal,
+// or a dotted name, with comments and white space before its dots and
+// comments after them (obs-domain, RFC 5322 section 4.4).
+func (s *scanner) domain(i int) int {
+	if i < len(s.v) && s.v[i] == '[' {
+		if n := bytes.IndexAny(s.v[i:], "]<>,;\"@"); n > 1 && s.v[i+n] == ']' {
+			return i + n + 1
+		}
+	}
+	end := i
+	for end < len(s.v) && isDomainByte(s.v[end]) {
+		end++
+	}
+	if end == i { // nothing a domain may start with: take what is there
+		for end < len(s.v) && class[s.v[end]] == classWord {
+			end++
+		}
+		return end
+	}
+	for !s.text && end < len(s.v) && class[s.v[end]] != classWord {
+		next := s.skipCFWS(end)
+		dot := next+1 < len(s.v) && s.v[next] == '.' && isDomainByte(s.v[next+1])
+		if !dot && (s.v[end-1] != '.' || s.v[end] != '(' || next == len(s.v) || !isDomainByte(s.v[next])) {
+			break
+		}
+		for end = next; end < len(s.v) && isDomainByte(s.v[end]); end++ {
+		}
+	}
+	return end
+}
+
+// isDomainByte reports what a domain name may hold, U-labels included
+// (RFC 6531 section 3.3), and the underscore of names that are not hosts'.
+func isDomainByte(c byte) bool {
+	return c >= 0x80 || c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// skipCFWS returns the place after the white space and comments at i, having
+// read what the comments hold.
+func (s *scanner) skipCFWS(i int) int {
+	for i < len(s.v) {
+		switch class[s.v[i]] {
+		case classSpace:
+			i++
+		case classOpen:
+			end, ok := s.closeComment(i)
+			if !ok {
+				return i
+			}
+			s.scanText(s.v[i+1 : end-1])
+			i = end
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// closeComment returns where the comment at i ends, if it does.
+func (s *scanner) closeComment(i int) (end int, ok bool) {
+	if s.noComment || s.text {
+		return 0, false
+	}
+	end, ok = closing(s.v, i, '(', ')')
+	s.noComment = !ok
+	return end, ok
+}
+
+// normalLocal appends the local part to dst as addresses are compared: in
+// lower case, without the quote marks or separators of other scripts that
+// stand before it.
+func normalLocal(dst, local []byte) []byte {
+	if isASCII(local) {
+		return appendLower(dst, local)
+	}
+	bare := local
+	if i := bytes.LastIndexFunc(local, isForeignComma); i >= 0 {
+		bare = local[i:]
+	}
+	bare = bytes.TrimLeftFunc(bare, isForeignPunct)
+	if len(bare) == 0 {
+		bare = local
+	}
+	return append(dst, bytes.ToLower(bare)...)
+}
+
+// isForeignComma reports what separates addresses outside US-ASCII.
+func isForeignComma(r rune) bool {
+	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
+}
+
+func isForeignPunct(r rune) bool {
+	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r))
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

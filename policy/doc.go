@@ -1,0 +1,20 @@
+// Package policy decides whether a message may go out: it reads the header of
+// a message, works out whose addresses every recipient would be shown, and
+// says what is to be done. It is pure: no network, no clock, no log, and the
+// same input always has the same verdict.
+//
+// What holds, whatever the bytes:
+//
+//   - Decide is total. Every byte sequence has a verdict, in time and memory
+//     that grow linearly with its length.
+//   - Never under-count. In the fields that show addresses, whatever a mail
+//     client could show as an address counts: in angle brackets or bare, in
+//     groups, comments, display names and encoded words, however wrong the
+//     list around it is. A header that cannot be read as one is refused,
+//     never taken for one without recipients.
+//   - Bytes that are not rewritten are not changed. A header is kept as the
+//     bytes that came; fields are places in it. A rewrite cuts bytes out of
+//     it and leaves every other byte, order and folding included.
+//   - The envelope does not count. Fifty recipients in the envelope with one
+//     address in the header is Bcc, the right practice.
+package policy

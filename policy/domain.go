@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// normalDomain appends the domain to dst as domains are compared: A-labels
+// (RFC 5890) in lower case, without the root's dot. What IDNA cannot map stays
+// as it was written, in lower case.
+func normalDomain(dst, domain []byte) []byte {
+	if bytes.IndexByte(domain, '(') >= 0 || bytes.IndexAny(domain, " \t\r\n") >= 0 {
+		domain = withoutCFWS(domain)
+	}
+	if !isASCII(domain) {
+		return append(dst, alabels(domain)...)
+	}
+	n := len(dst)
+	dst = appendLower(dst, domain)
+	return trimDots(dst, n)
+}
+
+// trimDots takes the dots off the end of what was appended to dst after n.
+func trimDots(dst []byte, n int) []byte {
+	for len(dst) > n+1 && dst[len(dst)-1] == '.' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
+
+// alabels maps an internationalised domain as mail clients do (UTS 46), up to
+// the first punctuation mark of another script.
+func alabels(domain []byte) string {
+	s := string(domain)
+	if i := strings.IndexFunc(s, func(r rune) bool {
+		return isForeignPunct(r) && r != '。' && r != '．' && r != '｡' && r != '·' && r != '・'
+	}); i > 0 {
+		s = s[:i]
+	}
+	s = strings.TrimRight(s, ".")
+	if a, err := idna.Lookup.ToASCII(s); err == nil {
+		return strings.ToLower(a)
+	}
+	return strings.ToLower(s)
+}
+
+// withoutCFWS takes white space and comments out of an obsolete domain.
+func withoutCFWS(domain []byte) []byte {
+	out := make([]byte, 0, len(domain))
+	depth := 0
+	for i := 0; i < len(domain); i++ {
+		switch c := domain[i]; {
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case c == '\\' && depth > 0:
+			i++
+		case depth == 0 && class[c] != classSpace:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// A domainSet is a list of domains as a configuration gives it: example.com is
+// that domain alone, .example.com every subdomain of it.
+type domainSet map[string]struct{}
+
+// newDomainSet reads patterns; an error names the one that is not a domain.
+func newDomainSet(patterns []string) (domainSet, error) {
+	set := make(domainSet, len(patterns))
+	for _, p := range patterns {
+		name := strings.TrimPrefix(p, ".")
+		a, err := idna.Lookup.ToASCII(name)
+		if err != nil || a == "" || strings.ContainsAny(a, "@*") {
+			return nil, fmt.Errorf("%q is not a domain (write example.com, or .example.com for its subdomains)", p)
+		}
+		set[p[:len(p)-len(name)]+strings.ToLower(a)] = struct{}{}
+	}
+	return set, nil
+}
+
+// has reports whether a normal domain is in the set, without allocating.
+func (s domainSet) has(domain []byte) bool {
+	if len(s) == 0 {
+		return false
+	}
+	if _, ok := s[string(domain)]; ok {
+		return true
+	}
+	for i, c := range domain {
+		if c == '.' && i > 0 {
+			if _, ok := s[string(domain[i:])]; ok {
+				return true
+			}
+		}
+	}
+	return false
+}

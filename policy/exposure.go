@@ -1,0 +1,112 @@
+package policy
+
+// An Exposure is what a message shows: how many distinct addresses every
+// recipient would see in its header, the sender's own left out.
+type Exposure struct {
+	Visible  int // all of them
+	Internal int // inside the internal domains
+	External int // the others
+	Fields   []FieldCount
+}
+
+// A FieldCount is how many of the visible addresses a field shows that no
+// field before it did; Fields adds up to Visible.
+type FieldCount struct {
+	Field string
+	Count int
+}
+
+// showsAddresses lists the fields whose addresses count. From, Sender and
+// Reply-To do only when they hold several: one is the sender's own.
+var showsAddresses = [kindCount]bool{
+	kindFrom:           true,
+	kindSender:         true,
+	kindReplyTo:        true,
+	kindTo:             true,
+	kindCc:             true,
+	kindResentTo:       true,
+	kindResentCc:       true,
+	kindApparentlyTo:   true,
+	kindMailFollowupTo: true,
+	kindMailReplyTo:    true,
+	kindBcc:            true,
+	kindResentBcc:      true,
+}
+
+// expose counts the addresses that the fields of h show. Fields for which
+// hidden is true are taken out before the message goes on.
+func expose(h *header, envelopeSender string, internal domainSet, hidden func(field) bool) Exposure {
+	set := newAddressSet()
+	set.addOwn(distinctAddresses([]byte(envelopeSender)))
+	for _, kind := range []fieldKind{kindFrom, kindSender, kindReplyTo} {
+		set.addOwn(distinctAddresses(h.bodies(kind)...))
+	}
+	var e Exposure
+	var counts [kindCount]int
+	for _, f := range h.fields {
+		if !showsAddresses[f.kind] || hidden(f) {
+			continue
+		}
+		scanAddresses(h.body(f), func(local, domain []byte) {
+			domain, added := set.add(local, domain)
+			switch {
+			case !added:
+				return
+			case internal.has(domain):
+				e.Internal++
+			default:
+				e.External++
+			}
+			e.Visible++
+			counts[f.kind]++
+		})
+	}
+	for kind, n := range counts {
+		if n > 0 {
+			e.Fields = append(e.Fields, FieldCount{fieldNames[kind], n})
+		}
+	}
+	return e
+}
+
+// An addressSet holds addresses as they are compared: normal local part, @,
+// normal domain.
+type addressSet struct {
+	seen map[string]struct{}
+	key  []byte // scratch
+}
+
+func newAddressSet() *addressSet {
+	return &addressSet{seen: make(map[string]struct{}), key: make([]byte, 0, 128)}
+}
+
+// add puts an address into the set. It returns its normal domain, good until
+// the next call, and whether the address is new to the set.
+func (s *addressSet) add(local, domain []byte) (normal []byte, added bool) {
+	s.key = append(normalLocal(s.key[:0], local), '@')
+	at := len(s.key)
+	s.key = normalDomain(s.key, domain)
+	if _, ok := s.seen[string(s.key)]; ok {
+		return nil, false
+	}
+	s.seen[string(s.key)] = struct{}{}
+	return s.key[at:], true
+}
+
+// addOwn adds the sender's own address, which does not count: one that stands
+// alone. Several are shown like any others.
+func (s *addressSet) addOwn(addresses *addressSet) {
+	if len(addresses.seen) == 1 {
+		for a := range addresses.seen {
+			s.seen[a] = struct{}{}
+		}
+	}
+}
+
+func distinctAddresses(values ...[]byte) *addressSet {
+	set := newAddressSet()
+	for _, v := range values {
+		scanAddresses(v, func(local, domain []byte) { set.add(local, domain) })
+	}
+	return set
+}

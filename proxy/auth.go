@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"slices"
+
+	"github.com/emersion/go-sasl"
+)
+
+// AUTH is relayed line by line (RFC 4954), whatever the mechanism: no
+// challenge or response is decoded, kept or logged here.
+
+// An authState is how far an AUTH exchange has come.
+type authState struct {
+	open  bool // the upstream waits for a response
+	asked bool // the library asked for the client's last line to be relayed
+}
+
+// AuthMechanisms lists what the client may use: what the upstream offers, less
+// what cannot be relayed.
+func (s *session) AuthMechanisms() []string {
+	if !s.dialer.Relay || s.up == nil {
+		return nil
+	}
+	return s.up.mechanisms()
+}
+
+// Auth begins an exchange. Nothing is sent before Next is called.
+func (s *session) Auth(mechanism string) (sasl.Server, error) {
+	if !slices.Contains(s.AuthMechanisms(), mechanism) {
+		return nil, s.answer(ownReply(replyMechanism))
+	}
+	return (*authRelay)(s), nil
+}
+
+type authRelay session
+
+// Next sends the client's last line upstream: the AUTH command itself or a
+// response. The client is told what comes back as it came, so the library
+// need not know the challenge.
+func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
+	s := (*session)(a)
+	r, err := s.ask("auth", s.w.line)
+	s.auth = authState{open: err == nil && r.code == 334, asked: true}
+	if err == nil && !s.auth.open && r.code != 235 && r.code < 400 {
+		err = errProtocol
+	}
+	if err != nil {
+		return nil, false, s.answer(s.lost(err, replyLost))
+	}
+	return nil, r.code == 235, s.answer334(r)
+}
+
+// answer334 is answer, but for a challenge, which is no error.
+func (s *session) answer334(r reply) error {
+	if r.code == 334 {
+		s.w.instead = r.raw
+		return nil
+	}
+	return s.answer(r)
+}
+
+// cancelAuth is called after each line of an exchange. Where the library did
+// not relay it, it gave up: the client sent "*", or no base64. Then the
+// upstream is sent the line, and cancels too (RFC 4954 section 4).
+func (s *session) cancelAuth() {
+	if s.auth.asked {
+		s.auth.asked = false
+		return
+	}
+	s.auth.open = false
+	r, err := s.ask("auth", s.w.line)
+	if err == nil && r.code < 400 {
+		err = errProtocol
+	}
+	if err != nil {
+		r = s.lost(err, replyLost)
+	}
+	s.w.instead = r.raw
+}

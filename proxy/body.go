@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"bytes"
+	"sync"
+)
+
+// A bodyReader takes one message from the wire, in pieces, as it came: still
+// dot-stuffed (RFC 5321 section 4.5.2). Only CRLF.CRLF ends a message (section
+// 4.1.1.4), or .CRLF in place of its first line.
+type bodyReader struct {
+	w         *wire
+	hold      *budget
+	normalize bool
+
+	buf         *[]byte
+	start, fill int // buf[start:fill] is read and not yet passed on
+
+	bare bool  // a bare CR or LF was seen, and not mended
+	size int64 // of what was passed on, without dot-stuffing
+
+	lineStart bool // the next byte comes after CRLF
+	made      bool // the next byte comes after a line end that was mended
+	mended    []byte
+}
+
+// Most messages fit the small piece. The large one is a quarter faster on
+// those of many megabytes.
+const (
+	smallPiece = 32 << 10
+	largePiece = 256 << 10
+)
+
+var (
+	smallPieces = sync.Pool{New: func() any { b := make([]byte, smallPiece); return &b }}
+	largePieces = sync.Pool{New: func() any { b := make([]byte, largePiece); return &b }}
+	finalDot    = []byte(".\r\n")
+	crlf        = []byte("\r\n")
+)
+
+// newBodyReader takes a small piece out of the budget; it returns nil where
+// that is used up. The caller must release it.
+func newBodyReader(w *wire, hold *budget, normalize bool) *bodyReader {
+	b := &bodyReader{w: w, hold: hold, normalize: normalize, lineStart: true}
+	if !hold.take(b.cost(smallPiece)) {
+		return nil
+	}
+	b.buf = smallPieces.Get().(*[]byte)
+	return b
+}
+
+// cost is what a piece takes out of the budget: mended, it may be twice as long.
+func (b *bodyReader) cost(piece int) int {
+	if b.normalize {
+		return 3 * piece
+	}
+	return piece
+}
+
+func (b *bodyReader) release() {
+	if len(*b.buf) == smallPiece {
+		smallPieces.Put(b.buf)
+	} else {
+		largePieces.Put(b.buf)
+	}
+	b.hold.give(b.cost(len(*b.buf)))
+	b.buf = nil
+}
+
+// enlarge goes over to a large piece, if there is room for it.
+func (b *bodyReader) enlarge() {
+	if !b.hold.take(b.cost(largePiece)) {
+		return
+	}
+	larger := largePieces.Get().(*[]byte)
+	copy(*larger, (*b.buf)[b.start:b.fill])
+	b.start, b.fill = 0, b.fill-b.start
+	b.release()
+	b.buf = larger
+}
+
+// next returns the next piece of the message, good until it is called again,
+// and whether it is the last. A piece never ends within a CRLF. An error means
+// that the message broke off.
+func (b *bodyReader) next() (piece []byte, last bool, err error) {
+	if b.fill == smallPiece && len(*b.buf) == smallPiece {
+		b.enlarge()
+	}
+	for {
+		copy(*b.buf, (*b.buf)[b.start:b.fill])
+		b.start, b.fill = 0, b.fill-b.start
+		n, err := b.w.readBody((*b.buf)[b.fill:])
+		if err != nil {
+			return nil, false, err
+		}
+		b.fill += n
+		p := (*b.buf)[:b.fill]
+		lineStart := b.lineStart
+		n, bare, last := b.scan(p)
+		b.start = n
+		if last {
+			b.w.unread(p[n+len(finalDot):])
+		} else if n == 0 {
+			continue
+		}
+		piece = p[:n]
+		switch {
+		case b.normalize && (bare || b.made):
+			piece = b.mend(piece, lineStart)
+		case bare:
+			b.bare = true
+		}
+		b.size += int64(len(piece))
+		return piece, last, nil
+	}
+}
+
+// scan finds how many bytes of p can be passed on, whether there is a bare CR
+// or LF among them, and whether the message ends after them. What may be the
+// begin of the end is held back: a CR, or a dot at the start of a line.
+func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
+	ends := 0 // of lines, that is CRLFs
+	i := 0
+	for i < len(p) {
+		if b.lineStart && p[i] == '.' {
+			switch line := p[i:]; {
+			case bytes.HasPrefix(line, finalDot):
+				return i, bare || bytes.Count(p[:i], crlf[:1]) != ends, true
+			case bytes.HasPrefix(finalDot, line):
+				return i, bare || bytes.Count(p[:i], crlf[:1]) != ends, false
+			}
+			b.size-- // it is not part of the message
+		}
+		eol := bytes.IndexByte(p[i:], '\n')
+		if eol < 0 {
+			break
+		}
+		if eol > 0 && p[i+eol-1] == '\r' {
+			b.lineStart = true
+			ends++
+		} else {
+			b.lineStart = false
+			bare = true
+		}
+		i += eol + 1
+	}
+	n = len(p)
+	if i < n {
+		if p[n-1] == '\r' {
+			n--
+		}
+		b.lineStart = b.lineStart && n == i
+	}
+	return n, bare || bytes.Count(p[:n], crlf[:1]) != ends, false
+}
+
+// mend turns every bare CR and bare LF of a piece into CRLF. It stuffs the
+// lines that this makes, so that none of them looks like the final dot to the
+// upstream: what follows a bare line end, and a lone dot before one. lineStart
+// says that the piece comes after CRLF.
+func (b *bodyReader) mend(p []byte, lineStart bool) []byte {
+	out := b.mended[:0]
+	for i := 0; i < len(p); i++ {
+		c := p[i]
+		if c == '.' && (b.made || lineStart && i+1 < len(p) && (p[i+1] == '\r' || p[i+1] == '\n')) {
+			out = append(out, '.')
+			b.size--
+		}
+		lineStart, b.made = false, false
+		switch {
+		case c == '\r' && i+1 < len(p) && p[i+1] == '\n':
+			out = append(out, crlf...)
+			lineStart = true
+			i++
+		case c == '\r' || c == '\n':
+			out = append(out, crlf...)
+			b.made = true
+		default:
+			out = append(out, c)
+		}
+	}
+	b.mended = out
+	return out
+}

@@ -1,0 +1,401 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"sendguard/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of a test: it fails then, it does not go on.
+const patience = 10 * time.Second
+
+// An upstreamServer is the server behind the guard. It takes every message
+// unless on says something else, and keeps what it was sent.
+type upstreamServer struct {
+	t        *testing.T
+	listener net.Listener
+	// on may answer a command itself; "" leaves it to the server, "close"
+	// closes the connection. It is called with "." at the end of a message and
+	// with "" for the greeting.
+	on   func(line string) string
+	caps []string
+	// endsAt are the sequences that end a message for this server.
+	endsAt []string
+
+	mu       sync.Mutex
+	commands []string
+	messages []string // complete ones, as on the wire, without the final dot
+	broken   []string // those that broke off
+	wg       sync.WaitGroup
+	changed  *sync.Cond
+}
+
+func newUpstream(t *testing.T) *upstreamServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upstreamServer{t: t, listener: l, endsAt: []string{"\r\n.\r\n"}, caps: []string{
+		"PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING", "VRFY",
+		"AUTH PLAIN LOGIN XOAUTH2 CRAM-MD5 SCRAM-SHA-256 SCRAM-SHA-256-PLUS GSSAPI NTLM"}}
+	u.changed = sync.NewCond(&u.mu)
+	u.wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			u.wg.Go(func() { u.serve(conn) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); u.wg.Wait() })
+	return u
+}
+
+func (u *upstreamServer) serve(conn net.Conn) {
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(4 * patience))
+	r := bufio.NewReader(conn)
+	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
+	answer := func(line, usual string) bool {
+		if u.on != nil {
+			if special := u.on(line); special == "close" {
+				return false
+			} else if special != "" {
+				usual = special
+			}
+		}
+		say(usual)
+		return true
+	}
+	if !answer("", "220 upstream.test ESMTP") {
+		return
+	}
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		u.note(&u.commands, strings.TrimSuffix(line, "\r\n"))
+		verb := strings.ToUpper(strings.Fields(line + " .")[0])
+		reply := "250 2.0.0 ok"
+		switch verb {
+		case "EHLO":
+			reply = "250-upstream.test\n250-" + strings.Join(u.caps[:len(u.caps)-1], "\n250-") + "\n250 " + u.caps[len(u.caps)-1]
+		case "DATA":
+			reply = "354 go ahead"
+		case "QUIT":
+			reply = "221 bye"
+		case "AUTH":
+			reply = "235 2.7.0 welcome"
+		}
+		said := reply
+		if u.on != nil {
+			if s := u.on(strings.TrimSuffix(line, "\r\n")); s != "" {
+				said = s
+			}
+		}
+		if said == "close" {
+			return
+		}
+		say(said)
+		switch {
+		case verb == "QUIT":
+			return
+		case verb == "DATA" && strings.HasPrefix(said, "354"):
+			if !u.takeMessage(r) {
+				return
+			}
+			if !answer(".", "250 2.0.0 queued as 12345") {
+				return
+			}
+		}
+	}
+}
+
+func (u *upstreamServer) takeMessage(r *bufio.Reader) bool {
+	got := []byte("\r\n") // of the DATA line
+	for {
+		c, err := r.ReadByte()
+		if err != nil {
+			u.note(&u.broken, string(got[2:]))
+			return false
+		}
+		got = append(got, c)
+		for _, end := range u.endsAt {
+			if bytes.HasSuffix(got, []byte(end)) {
+				u.note(&u.messages, string(got[2:max(2, len(got)-3)]))
+				return true
+			}
+		}
+	}
+}
+
+func (u *upstreamServer) note(list *[]string, s string) {
+	u.mu.Lock()
+	*list = append(*list, s)
+	u.changed.Broadcast()
+	u.mu.Unlock()
+}
+
+func (u *upstreamServer) got() (commands, messages, broken []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]string{}, u.commands...), append([]string{}, u.messages...), append([]string{}, u.broken...)
+}
+
+// waitFor waits until the condition holds; it is checked at each change.
+func (u *upstreamServer) waitFor(what string, cond func() bool) {
+	u.t.Helper()
+	stop := time.AfterFunc(patience, func() { u.mu.Lock(); u.changed.Broadcast(); u.mu.Unlock() })
+	defer stop.Stop()
+	deadline := time.Now().Add(patience)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for !cond() {
+		if time.Now().After(deadline) {
+			u.t.Fatalf("waited in vain for %s; commands %q, messages %d, broken %d", what, u.commands, len(u.messages), len(u.broken))
+		}
+		u.changed.Wait()
+	}
+}
+
+// A guard is a server under test.
+type guard struct {
+	*Server
+	t   *testing.T
+	reg *prometheus.Registry
+	log *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+type setup struct {
+	settings policy.Settings
+	limits   Limits
+	upstream Upstream
+}
+
+func defaults(address string) setup {
+	return setup{
+		settings: policy.Settings{External: 10, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
+		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
+			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience},
+		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
+	}
+}
+
+// newGuard starts a guard before an upstream; change adjusts its set-up.
+func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
+	t.Helper()
+	s := defaults(u.listener.Addr().String())
+	for _, c := range change {
+		c(&s)
+	}
+	p, err := policy.New(s.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guard{t: t, reg: prometheus.NewRegistry(), log: &syncBuffer{}}
+	m := NewMetrics(g.reg, []string{"test"}, Build{"test", "none", "go"})
+	g.Server = NewServer([]Route{{Name: "test", Listen: "127.0.0.1:0", Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := g.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		g.checkPrivacy()
+		if left := g.buffers.left.Load(); left != s.limits.BufferBytes {
+			t.Errorf("%d bytes of the budget were not given back", s.limits.BufferBytes-left)
+		}
+	})
+	return g
+}
+
+// checkPrivacy: no address reaches the log or the metrics, whatever the test.
+func (g *guard) checkPrivacy() {
+	g.t.Helper()
+	metrics, err := testutil.GatherAndFormat(g.reg, expfmt.TypeTextPlain)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for name, text := range map[string]string{"log": g.log.String(), "metrics": string(metrics)} {
+		if strings.Contains(text, "@") || strings.Contains(text, ".example") {
+			g.t.Errorf("the %s holds an address or a domain:\n%s", name, text)
+		}
+	}
+}
+
+// counter returns the value of a counter or gauge; labels are name, value, ….
+func (g *guard) counter(name string, labels ...string) float64 {
+	g.t.Helper()
+	families, err := g.reg.Gather()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+	metric:
+		for _, m := range f.GetMetric() {
+			have := map[string]string{}
+			for _, l := range m.GetLabel() {
+				have[l.GetName()] = l.GetValue()
+			}
+			for i := 0; i < len(labels); i += 2 {
+				if have[labels[i]] != labels[i+1] {
+					continue metric
+				}
+			}
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
+}
+
+// A client is a raw connection to the guard.
+type client struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (g *guard) dial() *client {
+	g.t.Helper()
+	conn, err := net.Dial("tcp", g.Addr(0).String())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(2 * patience))
+	return &client{g.t, conn, bufio.NewReader(conn)}
+}
+
+// greeted is a client that has said EHLO.
+func (g *guard) greeted() *client {
+	g.t.Helper()
+	c := g.dial()
+	c.want("220")
+	c.cmd("EHLO client.test", "250")
+	return c
+}
+
+func (c *client) send(s string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, s); err != nil {
+		c.t.Fatalf("sending %.60q: %v", s, err)
+	}
+}
+
+// reply reads one reply, its lines joined by LF; "" is the end.
+func (c *client) reply() string {
+	c.t.Helper()
+	var lines []string
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			if len(lines) > 0 || line != "" {
+				c.t.Fatalf("the connection ended within a reply: %q %q", lines, line)
+			}
+			return ""
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\r\n"))
+		if len(line) < 4 || line[3] != '-' {
+			return strings.Join(lines, "\n")
+		}
+	}
+}
+
+// want reads a reply that must begin with prefix.
+func (c *client) want(prefix string) string {
+	c.t.Helper()
+	r := c.reply()
+	if !strings.HasPrefix(r, prefix) || prefix == "" && r != "" {
+		c.t.Fatalf("got reply %q, want %q…", r, prefix)
+	}
+	return r
+}
+
+func (c *client) cmd(line, prefix string) string {
+	c.t.Helper()
+	c.send(line + "\r\n")
+	return c.want(prefix)
+}
+
+// ended checks that the guard has closed the connection.
+func (c *client) ended() {
+	c.t.Helper()
+	if rest, err := io.ReadAll(c.r); len(rest) > 0 {
+		c.t.Fatalf("more came before the end: %q (%v)", rest, err)
+	}
+}
+
+// envelope begins a transaction and ends in DATA.
+func (c *client) envelope() {
+	c.t.Helper()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	c.cmd("RCPT TO:<you@there.example>", "250")
+	c.cmd("DATA", "354")
+}
+
+// message sends a message that must get a reply with the prefix.
+func (c *client) message(m, prefix string) string {
+	c.t.Helper()
+	c.envelope()
+	c.send(m + ".\r\n")
+	return c.want(prefix)
+}
+
+// addresses returns n addresses, comma-separated.
+func addresses(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("p%d@there.example", i)
+	}
+	return strings.Join(list, ", ")
+}
+
+const plain = "From: me@home.example\r\nTo: you@there.example\r\nSubject: hello\r\n\r\nHow are you?\r\n"
+
+func leaking(n int) string {
+	return "From: me@home.example\r\nTo: " + addresses(n) + "\r\nSubject: news\r\n\r\nHello all\r\n"
+}

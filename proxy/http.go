@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Status serves /metrics, /livez and /readyz.
+type Status struct {
+	listener net.Listener
+	server   *http.Server
+	done     chan struct{}
+}
+
+// NewStatus listens on addr and serves what gather collects; ready answers
+// /readyz.
+func NewStatus(addr string, gather prometheus.Gatherer, ready func() bool) (*Status, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	s := &Status{listener: l, done: make(chan struct{}), server: &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}}
+	go func() {
+		defer close(s.done)
+		s.server.Serve(l)
+	}()
+	return s, nil
+}
+
+// Addr returns where the status is served.
+func (s *Status) Addr() net.Addr { return s.listener.Addr() }
+
+// Close ends it.
+func (s *Status) Close() error {
+	err := s.server.Close()
+	<-s.done
+	return err
+}
+
+// CheckReady asks /readyz of the sendguard whose status is served on addr.
+func CheckReady(ctx context.Context, addr string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", resp.Status)
+	}
+	return nil
+}

@@ -1,0 +1,317 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"sendguard/policy"
+)
+
+// An outcome is how the passage of a message ended.
+type outcome string
+
+const (
+	outcomeAccepted          outcome = "accepted"
+	outcomeRefusedByPolicy   outcome = "refused_by_policy"
+	outcomeRefusedByUpstream outcome = "refused_by_upstream"
+	outcomeUpstreamFailed    outcome = "upstream_failed"
+	outcomeClientFailed      outcome = "client_failed" // it went away, or went over a limit of the server
+)
+
+var outcomes = []outcome{outcomeAccepted, outcomeRefusedByPolicy, outcomeRefusedByUpstream, outcomeUpstreamFailed, outcomeClientFailed}
+
+// A passage is the way of one message from the wire to the upstream.
+type passage struct {
+	*session
+	body    *bodyReader
+	piece   []byte // of the message, taken from the wire and not yet sent
+	last    bool   // the message ends with it
+	inPiece int    // so many bytes of the piece belong to the header
+	held    int    // taken out of the budget for the header
+	verdict *policy.Verdict
+	outcome outcome
+}
+
+// Data is called after DATA, which the upstream has not been sent yet: whether
+// it will be depends on the header. The library's reader is not used, the wire
+// gives the body.
+func (s *session) Data(io.Reader) error {
+	body := newBodyReader(s.w, s.buffers, s.policy.BareNewline == policy.NormalizeBare)
+	if body == nil {
+		s.fault(faultBuffersFull)
+		s.w.refuseBody()
+		return s.answer(ownReply(replyBuffersFull))
+	}
+	defer body.release()
+	start := time.Now()
+	s.w.takeBody()
+	m := &passage{session: s, body: body}
+	r := m.pass()
+	s.buffers.give(m.held)
+	m.record(time.Since(start))
+	return s.answer(r)
+}
+
+// pass takes the message to its end, whatever becomes of it, and returns what
+// the client is told there.
+func (m *passage) pass() reply {
+	header, err := m.readHeader()
+	switch {
+	case errors.Is(err, errHeaderTooLarge):
+		return m.overLimit(faultHeaderTooLarge, ownReply(replyHeaderTooLarge, m.limits.HeaderBytes))
+	case errors.Is(err, errHeaderLine):
+		return m.overLimit(faultHeaderLineTooLong, ownReply(replyHeaderLine, m.limits.LineBytes))
+	case errors.Is(err, errBuffersFull):
+		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	case err != nil:
+		return m.brokeOff(err)
+	}
+	m.decide(header)
+	if m.verdict.Refused() {
+		return m.finish(outcomeRefusedByPolicy, policyReply(m.policy, m.verdict))
+	}
+	return m.send(header)
+}
+
+// next takes the next piece of the message from the client.
+func (m *passage) next() (err error) {
+	m.piece, m.last, err = m.body.next()
+	return err
+}
+
+var (
+	errHeaderTooLarge = errors.New("header too large")
+	errHeaderLine     = errors.New("header line too long")
+	errBuffersFull    = errors.New("buffers full")
+)
+
+// readHeader takes the header of the message as it came, with the empty line
+// that ends it. What came along with it stays in m.piece.
+//
+// A bare CR or LF ends the search: the message will not pass, and there may be
+// no empty line that is one for us.
+func (m *passage) readHeader() ([]byte, error) {
+	var header []byte
+	for {
+		if err := m.next(); err != nil {
+			return nil, err
+		}
+		searched := len(header)
+		if searched == 0 {
+			header = m.piece
+		} else if header = append(header, m.piece...); !m.hold(2 * len(m.piece)) {
+			return nil, errBuffersFull
+		}
+		end := headerEnd(header, searched)
+		if end < 0 && (m.last || m.body.bare) {
+			end = len(header)
+		}
+		switch {
+		case end > m.limits.HeaderBytes, end < 0 && len(header) > m.limits.HeaderBytes:
+			return nil, errHeaderTooLarge
+		case end >= 0:
+			m.inPiece = end - searched
+			return header[:end], m.checkLines(header[:end])
+		}
+		if searched == 0 {
+			header = bytes.Clone(m.piece)
+		}
+	}
+}
+
+// headerEnd returns where the header ends in b, its empty line included, or -1.
+// There is none in b[:searched].
+func headerEnd(b []byte, searched int) int {
+	if bytes.HasPrefix(b, crlf) {
+		return len(crlf)
+	}
+	from := max(0, searched-3)
+	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
+		return from + i + 4
+	}
+	return -1
+}
+
+// checkLines holds the lines of a header against the limit.
+func (m *passage) checkLines(header []byte) error {
+	for line := range bytes.SplitSeq(header, crlf) {
+		if len(line) > m.limits.LineBytes {
+			return errHeaderLine
+		}
+	}
+	return nil
+}
+
+// hold takes memory out of the budget for as long as the message is under way.
+func (m *passage) hold(n int) bool {
+	if !m.buffers.take(n) {
+		return false
+	}
+	m.held += n
+	return true
+}
+
+// decide has the policy look at the header, without its dot-stuffing.
+func (m *passage) decide(header []byte) {
+	start := time.Now()
+	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender})
+	if m.body.bare && !v.Refused() {
+		v = v.WithBareNewline()
+	}
+	m.verdict = &v
+	m.metrics.decided(time.Since(start))
+}
+
+// send opens DATA upstream and has the message follow, as the client sends it,
+// with the header that the policy returned.
+func (m *passage) send(header []byte) reply {
+	r, err := m.ask("data", []byte("DATA\r\n"))
+	switch {
+	case err != nil:
+		return m.upstreamLost(err)
+	case r.code >= 400:
+		if r.code == 421 {
+			m.hangUp()
+		}
+		return m.finish(outcomeRefusedByUpstream, r)
+	case r.code != 354 || m.up.r.Buffered() > 0: // an answer to what was not yet said
+		return m.upstreamLost(errProtocol)
+	}
+	m.dataOpen = true
+	switch {
+	case m.verdict.Rewritten:
+		m.piece = append(stuff(m.verdict.Header), m.piece[m.inPiece:]...)
+	case m.inPiece < len(header):
+		m.piece = append(header, m.piece[m.inPiece:]...)
+	}
+	for {
+		if r, stop := m.checkBody(); stop {
+			return r
+		}
+		if m.last {
+			m.piece = append(m.piece, finalDot...) // the client's own has come
+		}
+		if err := m.up.write(m.piece); err != nil {
+			return m.upstreamLost(m.up.lastWord("message", err))
+		}
+		if m.last {
+			return m.lastReply()
+		}
+		if err := m.next(); err != nil {
+			return m.brokeOff(err)
+		}
+	}
+}
+
+// checkBody stops a message for what its body shows. Part of it may have gone
+// upstream: there it is never finished.
+func (m *passage) checkBody() (r reply, stop bool) {
+	limit := m.limits.MessageBytes
+	switch {
+	case m.body.bare:
+		v := m.verdict.WithBareNewline()
+		m.verdict = &v
+		m.hangUp()
+		return m.finish(outcomeRefusedByPolicy, policyReply(m.policy, m.verdict)), true
+	case limit > 0 && m.body.size > limit:
+		m.hangUp()
+		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
+	}
+	return reply{}, false
+}
+
+// lastReply waits for what the upstream says to the whole message. From here
+// on only it knows whether the message was taken (RFC 1047).
+func (m *passage) lastReply() reply {
+	m.dataOpen = false
+	r, err := m.up.readReply(m.limits.UpstreamReply)
+	if err == nil && r.code < 400 && !r.ok() {
+		err = errProtocol
+	}
+	if err != nil {
+		m.outcome = outcomeUpstreamFailed
+		return m.lost(err, replyUnknown)
+	}
+	m.metrics.replied(m.Name, "message", r.code)
+	m.setTransaction(false)
+	if r.code == 421 {
+		m.hangUp()
+	}
+	m.outcome = outcomeAccepted
+	if !r.ok() {
+		m.outcome = outcomeRefusedByUpstream
+	}
+	return r
+}
+
+// finish reads what is left of the message, for the client is to be told r at
+// its end and not before.
+func (m *passage) finish(o outcome, r reply) reply {
+	for !m.last {
+		if err := m.next(); err != nil {
+			return m.brokeOff(err)
+		}
+	}
+	m.outcome = o
+	return r
+}
+
+// overLimit stops a message that is over a limit of the server.
+func (m *passage) overLimit(f fault, r reply) reply {
+	m.fault(f)
+	return m.finish(outcomeClientFailed, r)
+}
+
+// upstreamLost stops a message that cannot be sent on.
+func (m *passage) upstreamLost(err error) reply {
+	o := outcomeUpstreamFailed
+	if errors.As(err, new(*refusal)) {
+		o = outcomeRefusedByUpstream
+	}
+	return m.finish(o, m.lost(err, replyLostInMessage))
+}
+
+// brokeOff ends the session: the client did not finish its message, and the
+// upstream must not take it for finished.
+func (m *passage) brokeOff(err error) reply {
+	m.outcome = outcomeClientFailed
+	m.hangUp()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		m.w.endWith(replyStalled, faultClientTimeout)
+	} else {
+		m.w.fail(faultClientGone)
+	}
+	return ownReply(replyStalled)
+}
+
+// record counts and logs a message that has come to its end.
+func (m *passage) record(took time.Duration) {
+	m.metrics.message(m, took)
+	attrs := []any{"route", m.Name, "outcome", string(m.outcome), "size", m.body.size, "duration", took.Round(time.Microsecond)}
+	if v := m.verdict; v != nil {
+		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
+			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)
+	}
+	m.log.Info("message", attrs...)
+}
+
+// unstuff returns the header without dot-stuffing (RFC 5321 section 4.5.2).
+func unstuff(header []byte) []byte {
+	header = bytes.TrimPrefix(header, finalDot[:1])
+	if !bytes.Contains(header, []byte("\r\n.")) {
+		return header
+	}
+	return bytes.ReplaceAll(header, []byte("\r\n."), crlf)
+}
+
+// stuff returns a copy of the header with dot-stuffing.
+func stuff(header []byte) []byte {
+	stuffed := bytes.ReplaceAll(header, []byte("\r\n."), []byte("\r\n.."))
+	if bytes.HasPrefix(stuffed, finalDot[:1]) {
+		stuffed = append([]byte("."), stuffed...)
+	}
+	return stuffed
+}

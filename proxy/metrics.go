@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"sendguard/policy"
+)
+
+// A fault is what went wrong in a session, as the metrics name it.
+type fault string
+
+const (
+	faultConnect           fault = "connect"
+	faultTLS               fault = "tls"
+	faultProtocol          fault = "protocol"
+	faultLoop              fault = "loop"
+	faultUpstreamTimeout   fault = "upstream_timeout"
+	faultUpstreamClosed    fault = "upstream_closed"
+	faultClientGone        fault = "client_gone"
+	faultClientTimeout     fault = "client_timeout"
+	faultLineTooLong       fault = "line_too_long"
+	faultHeaderTooLarge    fault = "header_too_large"
+	faultHeaderLineTooLong fault = "header_line_too_long"
+	faultMessageTooLarge   fault = "message_too_large"
+	faultBuffersFull       fault = "buffers_full"
+	faultTooManyConns      fault = "too_many_connections"
+	faultTooManyErrors     fault = "too_many_errors"
+	faultOutOfStep         fault = "out_of_step"
+	faultHTTP              fault = "http"
+	faultTLSOnPlaintext    fault = "tls_on_plaintext"
+	faultBdat              fault = "bdat"
+	faultPanic             fault = "panic"
+)
+
+var faults = []fault{
+	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
+	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
+	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic,
+}
+
+// upstreamCommands are what an upstream replies to; "connect" is its greeting,
+// "message" the end of DATA.
+var upstreamCommands = []string{"connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "rset", "noop"}
+
+// connectResults are the values of result in upstream_connects_total.
+var connectResults = []string{"ok", "refused", "failed"}
+
+// Metrics are what sendguard counts. All labels have closed sets of values,
+// and each series starts at zero.
+type Metrics struct {
+	messages, blocked, concealed, outcomes *prometheus.CounterVec
+	visible, size, duration                *prometheus.HistogramVec
+	decision                               prometheus.Histogram
+	open                                   *prometheus.GaugeVec
+	sessions, faults, connects, replies    *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics with a registry, for the given routes.
+func NewMetrics(reg prometheus.Registerer, routes []string, build Build) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sendguard", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "sendguard", Name: name, Help: help, Buckets: buckets}, labels)
+		reg.MustRegister(h)
+		return h
+	}
+	m := &Metrics{
+		messages:  counter("messages_total", "Messages that were decided about.", "route", "rule", "verdict", "reason"),
+		blocked:   counter("blocked_sends_total", "Messages that the policy refused.", "route", "rule", "reason"),
+		concealed: counter("concealed_addresses_total", "Addresses that a refusal kept from being shown to every recipient.", "route", "rule"),
+		outcomes:  counter("message_outcomes_total", "Messages by how their passage ended.", "route", "outcome"),
+		visible: histogram("visible_addresses", "Distinct addresses that every recipient of a message would see in its header.",
+			[]float64{0, 1, 2, 5, 10, 15, 25, 50, 100, 250, 1000}, "route"),
+		size:     histogram("message_size_bytes", "Size of messages as far as they came.", prometheus.ExponentialBuckets(1024, 4, 9), "route"),
+		duration: histogram("message_duration_seconds", "Time from DATA to the reply to the message.", prometheus.ExponentialBuckets(0.001, 4, 10), "route"),
+		decision: histogram("decision_duration_seconds", "Time in which the policy decided about a message.",
+			[]float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1}).WithLabelValues().(prometheus.Histogram),
+		open:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sendguard", Name: "open_sessions", Help: "Client connections that are open."}, []string{"route"}),
+		sessions: counter("sessions_total", "Client connections that were accepted.", "route"),
+		faults:   counter("session_faults_total", "What went wrong in sessions.", "route", "fault"),
+		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, or failed.", "route", "result"),
+		replies:  counter("upstream_replies_total", "Replies of the upstream.", "route", "command", "class"),
+	}
+	reg.MustRegister(m.open, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build.register(reg)
+	for _, route := range routes {
+		m.zero(route)
+	}
+	return m
+}
+
+// zero creates every series of a route, so that its first increment is seen.
+func (m *Metrics) zero(route string) {
+	rule := policy.RulePolicy
+	for _, o := range policy.PossibleVerdicts() {
+		m.messages.WithLabelValues(route, rule, string(o.Action), string(o.Reason))
+		if o.Action == policy.Reject {
+			m.blocked.WithLabelValues(route, rule, string(o.Reason))
+		}
+	}
+	m.concealed.WithLabelValues(route, rule)
+	for _, o := range outcomes {
+		m.outcomes.WithLabelValues(route, string(o))
+	}
+	for _, h := range []*prometheus.HistogramVec{m.visible, m.size, m.duration} {
+		h.WithLabelValues(route)
+	}
+	m.open.WithLabelValues(route)
+	m.sessions.WithLabelValues(route)
+	for _, f := range faults {
+		m.faults.WithLabelValues(route, string(f))
+	}
+	for _, r := range connectResults {
+		m.connects.WithLabelValues(route, r)
+	}
+	for _, c := range upstreamCommands {
+		for _, class := range []string{"2xx", "4xx", "5xx"} {
+			m.replies.WithLabelValues(route, c, class)
+		}
+	}
+}
+
+func (m *Metrics) fault(route string, f fault) { m.faults.WithLabelValues(route, string(f)).Inc() }
+
+func (m *Metrics) decided(took time.Duration) { m.decision.Observe(took.Seconds()) }
+
+// replied counts a reply of the upstream. 334 and 354 ask for more and are
+// none yet.
+func (m *Metrics) replied(route, command string, code int) {
+	if code/100 == 3 {
+		return
+	}
+	m.replies.WithLabelValues(route, command, strconv.Itoa(code/100)+"xx").Inc()
+}
+
+// connected counts an attempt to connect and how it ended.
+func (m *Metrics) connected(route string, err error) {
+	result := "ok"
+	switch {
+	case errors.As(err, new(*refusal)):
+		result = "refused"
+	case err != nil:
+		result = "failed"
+	}
+	m.connects.WithLabelValues(route, result).Inc()
+}
+
+// message counts a message at its end.
+func (m *Metrics) message(p *passage, took time.Duration) {
+	m.outcomes.WithLabelValues(p.Name, string(p.outcome)).Inc()
+	m.size.WithLabelValues(p.Name).Observe(float64(p.body.size))
+	m.duration.WithLabelValues(p.Name).Observe(took.Seconds())
+	v := p.verdict
+	if v == nil {
+		return
+	}
+	m.messages.WithLabelValues(p.Name, v.Rule, string(v.Action), string(v.Reason)).Inc()
+	m.visible.WithLabelValues(p.Name).Observe(float64(v.Exposure.Visible))
+	if v.Refused() {
+		m.blocked.WithLabelValues(p.Name, v.Rule, string(v.Reason)).Inc()
+		m.concealed.WithLabelValues(p.Name, v.Rule).Add(float64(v.Exposure.Visible))
+	}
+}
+
+// Build is what the program was built from.
+type Build struct{ Version, Revision, GoVersion string }
+
+func (b Build) register(reg prometheus.Registerer) {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sendguard", Name: "build_info", Help: "What this sendguard was built from; always 1."},
+		[]string{"version", "revision", "goversion"})
+	reg.MustRegister(g)
+	g.WithLabelValues(b.Version, b.Revision, b.GoVersion).Set(1)
+}

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+
+	"sendguard/policy"
+)
+
+// Every reply that sendguard originates, but for the refusals of the policy
+// below. Each is one line of US-ASCII.
+const (
+	replyStopping       = "421 4.3.2 sendguard is shutting down, try again in a moment\r\n"
+	replyTooManyConns   = "421 4.7.0 Too many connections, try again later\r\n"
+	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
+	replyIdle           = "421 4.4.2 Idle for too long\r\n"
+	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
+	replyOutOfStep      = "421 4.7.0 A message came without leave to send it\r\n"
+	replyReconnect      = "421 4.4.2 The connection to the server was closed with the last message, connect again\r\n"
+	replyInternal       = "451 4.3.0 Not sent: internal error in sendguard, try again\r\n"
+	replyBadCommand     = "500 5.5.2 Not a command: control characters or nothing at all\r\n"
+	replyLineTooLong    = "500 5.5.2 Command line too long\r\n"
+	replyNotImplemented = "502 5.5.1 Command not implemented\r\n"
+	replyBdat           = "502 5.5.1 CHUNKING is not offered here\r\n"
+	replyMechanism      = "504 5.7.4 This authentication mechanism cannot be relayed\r\n"
+	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"
+	replyBuffersFull    = "452 4.3.1 Not sent: too much is being sent at this moment, try again\r\n"
+	replyHeaderTooLarge = "552 5.3.4 Not sent: the header of this message is too large (limit %d bytes)\r\n"
+	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
+	replyTooLarge       = "552 5.3.4 Not sent: the message is too large (limit %d bytes)\r\n"
+	replyUnreachable    = "421 4.4.1 Not sent: cannot reach %s: %s\r\n"
+	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
+	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
+	replyLostInMessage  = "451 4.4.2 Not sent: trouble with %s: %s\r\n"
+)
+
+// policyReply is the refusal of a message by the policy.
+func policyReply(p *policy.Policy, v *policy.Verdict) reply {
+	var code, text string
+	switch v.Reason {
+	case policy.ReasonUnreadableHeader:
+		code, text = "550 5.6.0", fmt.Sprintf("the header of this message cannot be read (line %d).", v.Line)
+	case policy.ReasonBareNewline:
+		code, text = "550 5.6.0", "bare CR or LF in the message (see SMTP smuggling)."
+	default:
+		code, text = "550 5.7.1", overLimit(p, v)
+	}
+	if p.RejectHint != "" {
+		text += " " + p.RejectHint
+	}
+	return newReply([]byte(code + " Not sent: " + text + "\r\n"))
+}
+
+// overLimit says what every recipient would see, and what to do about it.
+func overLimit(p *policy.Policy, v *policy.Verdict) string {
+	what := "addresses"
+	if v.Reason == policy.ReasonTooManyExternal && len(p.InternalDomains) > 0 {
+		what = "outside addresses"
+	}
+	var b strings.Builder
+	if v.Claimed >= 0 {
+		fmt.Fprintf(&b, "the subject says [show %d], but ", v.Claimed)
+	}
+	fmt.Fprintf(&b, "every recipient would see %d %s (limit %d). Move them to Bcc", v.Count, what, v.Limit)
+	if p.Override {
+		fmt.Fprintf(&b, ", or put [show %d] in the subject to send anyway", v.Count)
+	}
+	b.WriteByte('.')
+	return b.String()
+}
+
+// ownReply makes a reply of a line of the table above.
+func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
+
+func newReply(raw []byte) reply {
+	code, _, _ := replyLine(raw)
+	return reply{code, raw}
+}
+
+// smtpError hands a reply to the library, which needs it to know whether a
+// command went well. The client is told the reply itself, see wire.settle.
+func (r reply) smtpError() error {
+	if r.ok() {
+		return nil
+	}
+	return &smtp.SMTPError{Code: r.code, EnhancedCode: smtp.NoEnhancedCode, Message: r.text()}
+}
+
+// errorReply is the one place where an error becomes a reply: the upstream's
+// own words where there are some, and otherwise the given line, with the name
+// of the host and the kind of the fault.
+func errorReply(err error, line, host string) reply {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return r.reply
+	}
+	if d := (*dialError)(nil); errors.As(err, &d) {
+		return ownReply(line, host, d.text)
+	}
+	_, text := upstreamFault(err)
+	return ownReply(line, host, text)
+}

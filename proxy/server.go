@@ -1,0 +1,284 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"sendguard/policy"
+)
+
+// Limits bound what clients and upstreams may use up.
+type Limits struct {
+	Connections          int // open at one time, in all
+	ConnectionsPerClient int // of one IP address
+	Recipients           int // of one message
+	HeaderBytes          int
+	LineBytes            int   // of a command or header line
+	MessageBytes         int64 // 0: only what the upstream says
+	BufferBytes          int64 // held at one time, in all
+
+	Idle          time.Duration // between commands
+	Stall         time.Duration // between bytes of a message
+	Connect       time.Duration // to the upstream, and for its TLS handshake
+	UpstreamReply time.Duration // to one command
+}
+
+// A Route takes mail from clients at one address to one upstream.
+type Route struct {
+	Name     string
+	Listen   string // host:port
+	Upstream Upstream
+}
+
+// A Server accepts clients on all its routes.
+type Server struct {
+	limits  Limits
+	policy  *policy.Policy
+	metrics *Metrics
+	log     *slog.Logger
+	buffers *budget
+	routes  []*route
+
+	ctx      context.Context // for all that goes upstream
+	cancel   context.CancelFunc
+	sessions sync.WaitGroup
+	accepts  sync.WaitGroup
+
+	mu        sync.Mutex
+	open      map[*session]struct{}
+	perClient map[string]int
+	stopping  bool
+}
+
+// A route is a Route in service.
+type route struct {
+	Route
+	*Server
+	listener net.Listener
+	dialer   *dialer
+}
+
+// NewServer makes a server; Start opens its listeners.
+func NewServer(routes []Route, limits Limits, p *policy.Policy, m *Metrics, log *slog.Logger) *Server {
+	s := &Server{limits: limits, policy: p, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
+		open: map[*session]struct{}{}, perClient: map[string]int{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	for _, r := range routes {
+		s.routes = append(s.routes, &route{Route: r, Server: s, dialer: &dialer{
+			Upstream: r.Upstream,
+			tls:      r.Upstream.tlsConfig(),
+			limits:   &s.limits,
+			own:      s.owns,
+			replied:  func(command string, code int) { m.replied(r.Name, command, code) },
+		}})
+	}
+	return s
+}
+
+// Start opens the listeners of all routes, or none, and begins to serve them.
+func (s *Server) Start() error {
+	for _, r := range s.routes {
+		l, err := net.Listen("tcp", r.Listen)
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		r.listener = l
+	}
+	for _, r := range s.routes {
+		s.accepts.Go(r.accept)
+		s.log.Info("listening", "route", r.Name, "listen", r.listener.Addr().String())
+	}
+	return nil
+}
+
+// Addr returns where a route listens.
+func (s *Server) Addr(route int) net.Addr { return s.routes[route].listener.Addr() }
+
+// Ready reports whether the listeners are open and the server does not stop.
+func (s *Server) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopping
+}
+
+// Shutdown stops accepting, ends sessions that have no transaction open, and
+// waits for the others. When ctx ends it closes what is left; a message that is
+// cut off so is finished nowhere. The error is that of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeListeners()
+	s.accepts.Wait()
+	s.mu.Lock()
+	s.stopping = true
+	for c := range s.open {
+		c.w.interrupt()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.mu.Lock()
+		for c := range s.open {
+			c.kill()
+		}
+		s.mu.Unlock()
+	}
+	s.cancel()
+	<-done
+	return err
+}
+
+func (s *Server) closeListeners() {
+	for _, r := range s.routes {
+		if r.listener != nil {
+			r.listener.Close()
+		}
+	}
+}
+
+// owns reports whether an address is that of one of our listeners.
+func (s *Server) owns(addr net.Addr) bool {
+	for _, r := range s.routes {
+		if r.listener.Addr().String() == addr.String() {
+			return true
+		}
+	}
+	return false
+}
+
+// accept serves the route's clients until its listener is closed.
+func (r *route) accept() {
+	const longest = time.Second
+	pause := time.Duration(0)
+	for {
+		conn, err := r.listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			r.admit(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // out of file descriptors, say: there may be some again
+			r.log.Error("accept failed", "route", r.Name, "error", err)
+			pause = min(max(2*pause, 5*time.Millisecond), longest)
+			time.Sleep(pause)
+		}
+	}
+}
+
+// admit begins a session, or refuses it where there are too many.
+func (r *route) admit(conn net.Conn) {
+	client, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		client = conn.RemoteAddr().String()
+	}
+	c := &session{route: r}
+	c.w = &wire{conn: conn, limits: &r.limits, screen: c.screen, replied: c.replied, onFault: c.fault}
+	r.mu.Lock()
+	full := len(r.open) >= r.limits.Connections || r.perClient[client] >= r.limits.ConnectionsPerClient
+	if !full {
+		r.open[c] = struct{}{}
+		r.perClient[client]++
+	}
+	r.mu.Unlock()
+	if full {
+		c.fault(faultTooManyConns)
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
+		conn.Write([]byte(replyTooManyConns))
+		conn.Close()
+		return
+	}
+	r.sessions.Add(1)
+	r.metrics.sessions.WithLabelValues(r.Name).Inc()
+	r.metrics.open.WithLabelValues(r.Name).Inc()
+	c.w.onClose = func() {
+		r.mu.Lock()
+		delete(r.open, c)
+		if r.perClient[client]--; r.perClient[client] == 0 {
+			delete(r.perClient, client)
+		}
+		r.mu.Unlock()
+		r.metrics.open.WithLabelValues(r.Name).Dec()
+		r.sessions.Done()
+	}
+	c.serve()
+}
+
+// serve hands the connection to a go-smtp server of its own, so that each
+// client is announced what its own upstream offers. The library serves it in a
+// goroutine that ends with Close of the wire.
+func (s *session) serve() {
+	srv := smtp.NewServer(smtp.BackendFunc(s.newSession))
+	srv.Domain = localName
+	srv.AllowInsecureAuth = true // plaintext listeners are on loopback
+	srv.MaxLineLength = 0        // the wire bounds lines
+	srv.ErrorLog = panicLog{s}
+	srv.Serve(&oneShot{conn: s.w})
+}
+
+// A oneShot is a listener with one connection to give.
+type oneShot struct{ conn net.Conn }
+
+func (l *oneShot) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		return nil, net.ErrClosed
+	}
+	conn := l.conn
+	l.conn = nil
+	return conn, nil
+}
+
+func (l *oneShot) Close() error   { return nil }
+func (l *oneShot) Addr() net.Addr { return nil }
+
+// panicLog logs what the library reports: panics, with their stack. The
+// message of a panic stays out of the log, it may hold part of a mail.
+type panicLog struct{ s *session }
+
+func (l panicLog) Printf(_ string, args ...any) {
+	l.s.fault(faultPanic)
+	var stack string
+	for _, a := range args {
+		if b, ok := a.([]byte); ok {
+			stack = string(b)
+		}
+	}
+	l.s.log.Error("internal error", "route", l.s.Name, "stack", stack)
+}
+
+func (l panicLog) Println(...any) {}
+
+// A budget is memory that is shared by all sessions.
+type budget struct{ left atomic.Int64 }
+
+func newBudget(bytes int64) *budget {
+	b := &budget{}
+	b.left.Store(bytes)
+	return b
+}
+
+// take takes n bytes, if there are so many left.
+func (b *budget) take(n int) bool {
+	if b.left.Add(int64(-n)) < 0 {
+		b.left.Add(int64(n))
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int) { b.left.Add(int64(n)) }

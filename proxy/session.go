@@ -1,0 +1,341 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/emersion/go-smtp"
+)
+
+// A session is the conversation with one client and, on its behalf, with the
+// upstream. The library checks each command and keeps the order of commands;
+// the session sends the line that came to the upstream, as it came, and has
+// the client told what the upstream said.
+type session struct {
+	*route
+	w *wire
+
+	up          *upstream // nil before EHLO, and once it is lost
+	sender      string    // of the open transaction, as written between < and >
+	recipients  int
+	transaction bool // open upstream
+	dataOpen    bool // the upstream takes a message that is not finished
+	auth        authState
+
+	mu   sync.Mutex
+	sock net.Conn // to the upstream, for kill
+}
+
+// newSession is called at the client's first EHLO or HELO.
+func (s *session) newSession(c *smtp.Conn) (smtp.Session, error) {
+	if s.w.ended || s.up != nil {
+		return nil, errEnded
+	}
+	up, err := s.dialer.dial(s.ctx, c.Hostname(), s.opened)
+	if err != nil {
+		s.metrics.connected(s.Name, err)
+		if d := (*dialError)(nil); errors.As(err, &d) {
+			s.fault(d.kind)
+		}
+		r := errorReply(err, replyUnreachable, s.dialer.host())
+		s.w.instead = r.raw
+		s.w.farewell = replyReconnect
+		return nil, r.smtpError()
+	}
+	s.metrics.connected(s.Name, nil)
+	s.up = up
+	s.announce(c.Server())
+	return s, nil
+}
+
+// announce has the library accept the parameters of what the upstream offers.
+func (s *session) announce(srv *smtp.Server) {
+	srv.EnableDSN = s.offers("DSN")
+	srv.EnableSMTPUTF8 = s.offers("SMTPUTF8")
+	srv.EnableREQUIRETLS = s.offers("REQUIRETLS")
+	srv.EnableDELIVERBY = s.offers("DELIVERBY")
+	srv.EnableMTPRIORITY = s.offers("MT-PRIORITY")
+	srv.EnableRRVS = s.offers("RRVS")
+}
+
+func (s *session) offers(keyword string) bool {
+	_, ok := s.up.caps[keyword]
+	return ok
+}
+
+// ehloReply announces what the upstream and sendguard can both do. PIPELINING
+// is our own affair, and our own replies have enhanced codes.
+func (s *session) ehloReply() []byte {
+	lines := []string{localName, "PIPELINING", "ENHANCEDSTATUSCODES"}
+	for _, keyword := range []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "RRVS"} {
+		if s.offers(keyword) {
+			lines = append(lines, strings.TrimSpace(keyword+" "+s.up.caps[keyword]))
+		}
+	}
+	if s.offers("SIZE") {
+		lines = append(lines, s.sizeLine())
+	}
+	if mechanisms := s.AuthMechanisms(); len(mechanisms) > 0 {
+		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
+	}
+	var b bytes.Buffer
+	for i, line := range lines {
+		sep := '-'
+		if i == len(lines)-1 {
+			sep = ' '
+		}
+		fmt.Fprintf(&b, "250%c%s\r\n", sep, line)
+	}
+	return b.Bytes()
+}
+
+// sizeLine announces the smaller of the upstream's limit and our own (RFC 1870
+// section 4: zero is none).
+func (s *session) sizeLine() string {
+	limit := s.up.caps["SIZE"]
+	n, err := strconv.ParseInt(limit, 10, 64)
+	if own := s.limits.MessageBytes; own > 0 && (err != nil || n == 0 || own < n) {
+		limit = strconv.FormatInt(own, 10)
+	}
+	return strings.TrimSpace("SIZE " + limit)
+}
+
+// localName is what clients see as our name.
+const localName = "localhost"
+
+// Mail relays MAIL.
+func (s *session) Mail(_ string, opts *smtp.MailOptions) error {
+	if limit := s.limits.MessageBytes; limit > 0 && opts.Size > limit {
+		return s.answer(ownReply(replyTooLarge, limit))
+	}
+	err := s.relay("mail")
+	if err == nil {
+		s.sender = pathOf(s.w.line)
+		s.recipients = 0
+		s.setTransaction(true)
+	}
+	return err
+}
+
+// Rcpt relays RCPT.
+func (s *session) Rcpt(string, *smtp.RcptOptions) error {
+	if s.recipients >= s.limits.Recipients {
+		return s.answer(ownReply(replyTooManyRcpts))
+	}
+	err := s.relay("rcpt")
+	if err == nil {
+		s.recipients++
+	}
+	return err
+}
+
+// relay sends the client's command line upstream and has the client told the
+// upstream's reply.
+func (s *session) relay(name string) error {
+	r, err := s.ask(name, s.w.line)
+	if err == nil && r.code >= 300 && r.code < 400 {
+		err = errProtocol
+	}
+	if err != nil {
+		return s.answer(s.lost(err, replyLost))
+	}
+	return s.answer(r)
+}
+
+// ask sends a command upstream and reads the reply. What the client has not
+// been told yet it is told before the wait.
+func (s *session) ask(name string, line []byte) (reply, error) {
+	if s.up == nil {
+		return reply{}, net.ErrClosed
+	}
+	s.w.flush()
+	return s.up.command(name, line)
+}
+
+// answer has the client told a reply, and tells the library.
+func (s *session) answer(r reply) error {
+	s.w.instead = r.raw
+	return r.smtpError()
+}
+
+// lost ends the way upstream after an error and says what the client is told.
+func (s *session) lost(err error, line string) reply {
+	if s.up != nil && !errors.As(err, new(*refusal)) {
+		f, _ := upstreamFault(err)
+		s.fault(f)
+	}
+	s.hangUp()
+	return errorReply(err, line, s.dialer.host())
+}
+
+// hangUp closes the upstream socket. The client is told at its next command:
+// its login cannot be repeated.
+func (s *session) hangUp() {
+	if s.up != nil {
+		s.up.conn.Close()
+		s.up = nil
+	}
+	s.dataOpen = false
+	s.setTransaction(false)
+	s.w.farewell = replyReconnect
+}
+
+func (s *session) setTransaction(open bool) {
+	s.transaction = open
+	s.w.setInside(open)
+}
+
+// Reset is called for RSET, for a second EHLO, and after each message.
+func (s *session) Reset() {
+	if s.dataOpen {
+		s.hangUp()
+	}
+	if !s.transaction {
+		return
+	}
+	if r, err := s.ask("rset", []byte("RSET\r\n")); err != nil || !r.ok() {
+		if err == nil {
+			err = errProtocol
+		}
+		s.lost(err, replyLost)
+	}
+	s.setTransaction(false)
+}
+
+// Logout is called at QUIT and when the connection ends. The client is not
+// kept waiting for the upstream to take leave.
+func (s *session) Logout() error {
+	s.w.settle()
+	s.w.flush()
+	switch {
+	case s.up == nil:
+	case s.dataOpen:
+		s.up.conn.Close() // QUIT would be a part of the message
+	default:
+		s.up.quit()
+	}
+	s.up = nil
+	return nil
+}
+
+// opened notes the upstream's socket for kill.
+func (s *session) opened(conn net.Conn) {
+	s.mu.Lock()
+	s.sock = conn
+	s.mu.Unlock()
+}
+
+// kill ends both connections at once. It may be called from any goroutine.
+func (s *session) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w.conn.Close()
+	if s.sock != nil {
+		s.sock.Close()
+	}
+}
+
+func (s *session) fault(f fault) { s.metrics.fault(s.Name, f) }
+
+// screen says what the library is given of a command line: the line itself,
+// or nothing where it is answered here.
+func (s *session) screen(line []byte) []byte {
+	if s.auth.open {
+		return line // base64 can spell any verb
+	}
+	verb := verbOf(line)
+	switch {
+	case line[0] == tlsHandshake:
+		s.w.fail(faultTLSOnPlaintext)
+	case isHTTP(verb, line):
+		s.w.fail(faultHTTP)
+	case verb == "BDAT": // its chunk follows, whatever the answer
+		s.w.endWith(replyBdat, faultBdat)
+	case verb == "" || hasControls(line):
+		s.w.refuse(replyBadCommand)
+	case !slices.Contains(relayed, verb):
+		s.w.refuse(replyNotImplemented)
+	case verb == "RCPT" && isPostmaster(line):
+		// RFC 5321 section 4.1.1.3; the library wants a domain.
+		return []byte("RCPT TO:<postmaster@localhost>\r\n")
+	default:
+		s.w.body = verb == "DATA"
+		return line
+	}
+	return nil
+}
+
+// relayed are the verbs that the library and the session know. No other is
+// ever relayed.
+var relayed = []string{"EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"}
+
+// replied is called when the library is done with a command.
+func (s *session) replied() {
+	switch verb := verbOf(s.w.line); {
+	case s.up == nil:
+	case s.auth.open:
+		s.cancelAuth()
+	case verb == "EHLO":
+		s.w.instead = s.ehloReply()
+	case verb == "NOOP": // keeps the upstream from idling out, too
+		r, err := s.ask("noop", s.w.line)
+		if err != nil {
+			r = s.lost(err, replyLost)
+		}
+		s.w.slot = r.raw
+	}
+}
+
+// tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
+const tlsHandshake = 0x16
+
+// isHTTP reports the line of a request that a web page had a browser send to
+// this port: SMTP commands may be in its body.
+func isHTTP(verb string, line []byte) bool {
+	switch verb {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
+		return true
+	}
+	return bytes.Contains(line, []byte(" HTTP/"))
+}
+
+func hasControls(line []byte) bool {
+	for _, c := range bytes.TrimSuffix(line, crlf) {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+func isPostmaster(line []byte) bool {
+	_, path, _ := bytes.Cut(line, []byte(":"))
+	return bytes.EqualFold(bytes.TrimSpace(path), []byte("<postmaster>"))
+}
+
+// pathOf returns what stands between < and > in a MAIL command; a quoted local
+// part may hold either.
+func pathOf(line []byte) string {
+	start := bytes.IndexByte(line, '<')
+	if start < 0 {
+		return ""
+	}
+	quoted := false
+	for i := start + 1; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '>' && !quoted:
+			return string(line[start+1 : i])
+		}
+	}
+	return ""
+}

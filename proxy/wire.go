@@ -1,0 +1,377 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// A wire stands between the client's connection and go-smtp, as its net.Conn.
+// It owns what the client sends: the library is given whole command lines, one
+// at a time, and nothing past a DATA line. And it owns what the client is
+// told: a reply of the library is held in a slot, where the upstream's own
+// reply can take its place, until the library reads on.
+//
+// All methods but interrupt are called by the one goroutine in which
+// the library serves the connection.
+type wire struct {
+	conn   net.Conn
+	limits *Limits
+
+	buf  []byte // where commands are read into
+	in   []byte // received and not yet taken
+	line []byte // the client's last command line, with CRLF
+	rest []byte // what the library is given of it and has not read
+
+	slot    []byte // what the library says to the line
+	instead []byte // what the client is told instead, if it says the same thing
+	out     []byte // settled, not yet sent
+
+	screen  func(line []byte) []byte // what the library is given of a command; nil: nothing
+	replied func()                   // the library is done with a command
+	onFault func(fault)
+	onClose func()
+
+	body     bool   // the library has been told 354; see takeBody
+	dotDue   bool   // the body is taken: the library is given its final dot
+	farewell string // what the client is told at its next command, then the end
+	ending   bool   // ends as soon as the client has been told why
+	ended    bool   // nothing more is read or said
+	errors   int    // commands refused here
+
+	mu       sync.Mutex
+	waiting  bool // for a command, outside of a transaction
+	stopping bool
+	inside   bool // a transaction is open
+}
+
+// maxCommandErrors ends a connection that talks something else than SMTP.
+const maxCommandErrors = 10
+
+// errEnded is what the library reads once a connection is over. It takes
+// net.ErrClosed for an end without a message, io.EOF for the end of a body.
+var errEnded = net.ErrClosed
+
+// Read gives the library its next command line, or a part of it.
+func (w *wire) Read(b []byte) (int, error) {
+	if w.dotDue {
+		w.dotDue = false
+		w.rest = []byte(".\r\n")
+	}
+	if len(w.rest) == 0 {
+		if err := w.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, w.rest)
+	w.rest = w.rest[n:]
+	return n, nil
+}
+
+// next takes the next command line that is for the library. That the library
+// asks for it means that it is done with the last one.
+func (w *wire) next() error {
+	for {
+		w.settle()
+		if w.ending {
+			w.end()
+		}
+		if w.ended {
+			return errEnded
+		}
+		if w.body && len(w.in) > 0 {
+			// The library refused DATA, or the session did, and the client
+			// did not wait: what follows is a message, not commands.
+			w.endWith(replyOutOfStep, faultOutOfStep)
+			continue
+		}
+		w.body = false
+		line, err := w.readLine()
+		if err != nil {
+			w.failRead(err)
+			continue
+		}
+		if w.farewell != "" && !isVerb(line, "QUIT") {
+			w.endWith(w.farewell, "")
+			continue
+		}
+		w.line = append(append(w.line[:0], bytes.TrimRight(line, "\r\n")...), crlf...)
+		if w.rest = w.screen(w.line); len(w.rest) > 0 {
+			return nil
+		}
+		w.line = w.line[:0]
+	}
+}
+
+// failRead ends the connection for the reason that reading has failed.
+func (w *wire) failRead(err error) {
+	switch {
+	case errors.Is(err, errLineTooLong):
+		w.endWith(replyLineTooLong, faultLineTooLong)
+	case errors.Is(err, errStopping):
+		w.endWith(replyStopping, "")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.endWith(replyIdle, faultClientTimeout)
+	default: // gone; without QUIT, as many clients do
+		w.end()
+	}
+}
+
+var (
+	errLineTooLong = errors.New("command line too long")
+	errStopping    = errors.New("shutting down")
+)
+
+// readLine takes one line, CRLF or LF included. One deadline holds for all of
+// it, so that a trickle of bytes does not keep a connection open.
+func (w *wire) readLine() ([]byte, error) {
+	searched := 0
+	for {
+		if i := bytes.IndexByte(w.in[searched:], '\n'); i >= 0 {
+			line := w.in[:searched+i+1]
+			w.in = w.in[len(line):]
+			return line, nil
+		}
+		searched = len(w.in)
+		if searched > w.limits.LineBytes {
+			return nil, errLineTooLong
+		}
+		if err := w.fillLine(searched == 0); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fillLine reads more of a command line. first says that there is none of it
+// yet: then the deadline starts, and a stop may come in between.
+func (w *wire) fillLine(first bool) error {
+	w.flush()
+	if first {
+		w.mu.Lock()
+		if w.stopping && !w.inside {
+			w.mu.Unlock()
+			return errStopping
+		}
+		w.waiting = !w.inside
+		w.conn.SetReadDeadline(time.Now().Add(w.limits.Idle))
+		w.mu.Unlock()
+	}
+	switch {
+	case w.buf == nil:
+		w.buf = make([]byte, 0, readSize)
+		w.in = append(w.buf, w.in...)
+	case len(w.in) == 0:
+		w.in = w.buf
+	case len(w.in) == cap(w.in):
+		w.in = append(make([]byte, 0, 2*len(w.in)+readSize), w.in...)
+	}
+	n, err := w.conn.Read(w.in[len(w.in):cap(w.in)])
+	w.in = w.in[:len(w.in)+n]
+	w.mu.Lock()
+	stopped := w.stopping && w.waiting
+	w.waiting = false
+	w.mu.Unlock()
+	if n > 0 {
+		return nil
+	}
+	if stopped && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errStopping
+	}
+	return err
+}
+
+// readSize is what a connection reads commands with.
+const readSize = 2048
+
+// Write holds what the library says until it is settled.
+func (w *wire) Write(b []byte) (int, error) {
+	w.slot = append(w.slot, b...)
+	return len(b), nil
+}
+
+// settle decides what the client is told to its last command: the upstream's
+// reply where the session has one and it agrees with what the library made of
+// it, the library's own otherwise.
+func (w *wire) settle() {
+	if len(w.line) > 0 {
+		w.replied()
+		w.line = w.line[:0]
+	}
+	said := w.slot
+	if len(said) > 0 && len(w.instead) > 0 && (w.instead[0] >= '4') == (said[0] >= '4') {
+		said = w.instead
+	}
+	w.say(said)
+	w.slot, w.instead = w.slot[:0], nil
+}
+
+// say sends a reply, or several, to the client. 421 ends the connection
+// (RFC 5321 section 3.8).
+func (w *wire) say(reply []byte) {
+	if bytes.HasPrefix(reply, []byte("421")) {
+		w.ending = true
+	}
+	w.out = append(w.out, reply...)
+}
+
+// refuse answers a command that the library is not given.
+func (w *wire) refuse(reply string) {
+	w.say([]byte(reply))
+	if w.errors++; w.errors > maxCommandErrors {
+		w.endWith(replyTooManyErrors, faultTooManyErrors)
+	}
+}
+
+// endWith tells the client why the connection ends and ends it.
+func (w *wire) endWith(reply string, f fault) {
+	if f != "" {
+		w.onFault(f)
+	}
+	w.say([]byte(reply))
+	w.flush()
+	w.linger()
+	w.end()
+}
+
+// fail ends the connection without a word.
+func (w *wire) fail(f fault) {
+	w.onFault(f)
+	w.end()
+}
+
+// linger reads for a moment what the client still sends: closing a socket with
+// unread bytes would reset the connection, and the last reply could be lost.
+func (w *wire) linger() {
+	half, ok := w.conn.(interface{ CloseWrite() error })
+	if !ok || w.ended || half.CloseWrite() != nil {
+		return
+	}
+	w.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, w.conn, lingerBytes)
+}
+
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// end sends what is to be sent and closes the connection for good.
+func (w *wire) end() {
+	w.flush()
+	w.ended = true
+	w.conn.Close()
+}
+
+// flush sends what is settled.
+func (w *wire) flush() {
+	if len(w.out) == 0 || w.ended {
+		return
+	}
+	w.conn.SetWriteDeadline(time.Now().Add(w.limits.Stall))
+	if _, err := w.conn.Write(w.out); err != nil {
+		w.ended = true
+		w.conn.Close()
+	}
+	w.out = w.out[:0]
+}
+
+// takeBody begins to take a message from the client, which is told to send it.
+// The library gets its final dot when it reads next.
+func (w *wire) takeBody() {
+	w.settle()
+	w.flush()
+	w.body, w.dotDue = false, true
+}
+
+// refuseBody is for a DATA command that is refused before 354 has gone out.
+func (w *wire) refuseBody() {
+	w.slot = w.slot[:0]
+	w.dotDue = true
+}
+
+// readBody reads a piece of a message: what the client sent along with its
+// last command, or what comes within the stall limit. An end of the
+// connection is never io.EOF.
+func (w *wire) readBody(b []byte) (int, error) {
+	if len(w.in) > 0 {
+		n := copy(b, w.in)
+		w.in = w.in[n:]
+		return n, nil
+	}
+	if w.ended {
+		return 0, errEnded
+	}
+	w.conn.SetReadDeadline(time.Now().Add(w.limits.Stall))
+	n, err := w.conn.Read(b)
+	if n > 0 {
+		return n, nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, err
+}
+
+// unread gives back what was read past the end of a message.
+func (w *wire) unread(b []byte) {
+	if len(b) > 0 {
+		w.in = append(append(make([]byte, 0, len(b)+len(w.in)), b...), w.in...)
+	}
+}
+
+// setInside says whether a transaction is open: a stop waits for its end.
+func (w *wire) setInside(inside bool) {
+	w.mu.Lock()
+	w.inside = inside
+	w.mu.Unlock()
+}
+
+// interrupt ends the connection as soon as no transaction is open.
+func (w *wire) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopping = true
+	if w.waiting {
+		w.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Close is the library's: it is done with the connection.
+func (w *wire) Close() error {
+	if !w.ended {
+		w.settle()
+		w.end()
+	}
+	if w.onClose != nil {
+		w.onClose()
+		w.onClose = nil
+	}
+	return nil
+}
+
+// Deadlines are the wire's own; the library sets none.
+func (w *wire) SetDeadline(time.Time) error      { return nil }
+func (w *wire) SetReadDeadline(time.Time) error  { return nil }
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+func (w *wire) LocalAddr() net.Addr  { return w.conn.LocalAddr() }
+func (w *wire) RemoteAddr() net.Addr { return w.conn.RemoteAddr() }
+
+// isVerb reports whether a command line has the verb, in any letter case.
+func isVerb(line []byte, verb string) bool { return verbOf(line) == verb }
+
+// verbOf returns the verb of a command line in upper case.
+func verbOf(line []byte) string {
+	end := bytes.IndexAny(line, " \t\r\n")
+	if end < 0 {
+		end = len(line)
+	}
+	return string(bytes.ToUpper(line[:end]))
+}
