@@ -229,8 +229,9 @@ func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guard{t: t, reg: prometheus.NewRegistry(), log: &syncBuffer{}}
-	m := NewMetrics(g.reg, []string{"test"}, Build{"test", "none", "go"})
+	g := &guard{t: t, log: &syncBuffer{}}
+	m := NewMetrics([]string{"test"}, Build{"test", "none", "go"})
+	g.reg = m.registry
 	g.Server = NewServer([]Route{{Name: "test", Listen: "127.0.0.1:0", Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -18,15 +17,14 @@ type Status struct {
 	done     chan struct{}
 }
 
-// NewStatus listens on addr and serves what gather collects; ready answers
-// /readyz.
-func NewStatus(addr string, gather prometheus.Gatherer, ready func() bool) (*Status, error) {
+// NewStatus listens on addr and serves the metrics; ready answers /readyz.
+func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready() {

@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"sendguard/policy"
 )
@@ -54,6 +57,8 @@ var connectResults = []string{"ok", "refused", "failed"}
 // Metrics are what sendguard counts. All labels have closed sets of values,
 // and each series starts at zero.
 type Metrics struct {
+	registry *prometheus.Registry
+
 	messages, blocked, concealed, outcomes *prometheus.CounterVec
 	visible, size, duration                *prometheus.HistogramVec
 	decision                               prometheus.Histogram
@@ -61,8 +66,9 @@ type Metrics struct {
 	sessions, faults, connects, replies    *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics with a registry, for the given routes.
-func NewMetrics(reg prometheus.Registerer, routes []string, build Build) *Metrics {
+// NewMetrics makes the metrics for the given routes, in a registry of their own.
+func NewMetrics(routes []string, build Build) *Metrics {
+	reg := prometheus.NewRegistry()
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sendguard", Name: name, Help: help}, labels)
 		reg.MustRegister(c)
@@ -74,6 +80,7 @@ func NewMetrics(reg prometheus.Registerer, routes []string, build Build) *Metric
 		return h
 	}
 	m := &Metrics{
+		registry:  reg,
 		messages:  counter("messages_total", "Messages that were decided about.", "route", "rule", "verdict", "reason"),
 		blocked:   counter("blocked_sends_total", "Messages that the policy refused.", "route", "rule", "reason"),
 		concealed: counter("concealed_addresses_total", "Addresses that a refusal kept from being shown to every recipient.", "route", "rule"),
@@ -179,4 +186,27 @@ func (b Build) register(reg prometheus.Registerer) {
 		[]string{"version", "revision", "goversion"})
 	reg.MustRegister(g)
 	g.WithLabelValues(b.Version, b.Revision, b.GoVersion).Set(1)
+}
+
+// Counted lists the counters of sendguard that are not zero, as a scrape shows
+// them, in the order of their names.
+func (m *Metrics) Counted() ([]string, error) {
+	families, err := m.registry.Gather()
+	var lines []string
+	for _, f := range families {
+		if f.GetType() != dto.MetricType_COUNTER || !strings.HasPrefix(f.GetName(), "sendguard_") {
+			continue
+		}
+		for _, c := range f.GetMetric() {
+			if c.GetCounter().GetValue() == 0 {
+				continue
+			}
+			var labels []string
+			for _, l := range c.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			lines = append(lines, fmt.Sprintf("%s{%s} %g", f.GetName(), strings.Join(labels, ","), c.GetCounter().GetValue()))
+		}
+	}
+	return lines, err
 }

@@ -20,7 +20,6 @@ const (
 	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
 	replyOutOfStep      = "421 4.7.0 A message came without leave to send it\r\n"
 	replyReconnect      = "421 4.4.2 The connection to the server was closed with the last message, connect again\r\n"
-	replyInternal       = "451 4.3.0 Not sent: internal error in sendguard, try again\r\n"
 	replyBadCommand     = "500 5.5.2 Not a command: control characters or nothing at all\r\n"
 	replyLineTooLong    = "500 5.5.2 Command line too long\r\n"
 	replyNotImplemented = "502 5.5.1 Command not implemented\r\n"

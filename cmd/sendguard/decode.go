@@ -1,0 +1,246 @@
+package main
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// A decoder reads a configuration file strictly: it knows file, line and key
+// of everything that is wrong, and goes on to find all of it.
+type decoder struct {
+	file     string
+	lines    map[string]int // of each key that the file has
+	problems []problem
+}
+
+type problem struct {
+	line int
+	text string
+}
+
+// later are keys of what this version cannot do yet, by the path of the key
+// without numbers.
+var later = map[string]string{
+	"routes.tls":                           "TLS for clients",
+	"routes.allow":                         "a listener off loopback",
+	"routes.mode":                          "a unix socket",
+	"routes.client_auth":                   "client authentication",
+	"routes.users_file":                    "client authentication",
+	"routes.proxy_protocol":                "the PROXY protocol",
+	"routes.upstream.username":             "auth: login",
+	"routes.upstream.password":             "auth: login",
+	"routes.upstream.password_file":        "auth: login",
+	"routes.upstream.password_command":     "auth: login",
+	"routes.upstream.max_idle_connections": "auth: login",
+	"policy.personal_domains":              "counting organisations",
+	"policy.limits.organisations":          "counting organisations",
+	"policy.limits.body":                   "looking into bodies",
+	"policy.inspect":                       "looking into bodies",
+	"policy.individual":                    "individual copies",
+	"policy.rules":                         "rules",
+	"server.spool_dir":                     "individual copies",
+}
+
+// decode reads text into c, which holds the defaults.
+func (d *decoder) decode(text []byte, c *config) {
+	d.lines = map[string]int{}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		d.syntax(err)
+		return
+	}
+	if len(doc.Content) > 0 {
+		d.node(doc.Content[0], reflect.ValueOf(c).Elem(), "")
+	}
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntax reports what the YAML parser says.
+func (d *decoder) syntax(err error) {
+	p := problem{line: 1, text: yamlLine.ReplaceAllString(err.Error(), "")}
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		fmt.Sscan(m[1], &p.line)
+	}
+	d.problems = append(d.problems, p)
+}
+
+// problem notes that something is wrong with a key. Where the file does not
+// have it, the line is that of the nearest key above it.
+func (d *decoder) problem(key, format string, args ...any) {
+	line := 1
+	for k := key; k != ""; k = k[:max(0, strings.LastIndexAny(k, ".["))] {
+		if l, ok := d.lines[k]; ok {
+			line = l
+			break
+		}
+	}
+	d.problems = append(d.problems, problem{line, key + ": " + fmt.Sprintf(format, args...)})
+}
+
+// err returns all problems in the order of their lines.
+func (d *decoder) err() error {
+	slices.SortStableFunc(d.problems, func(a, b problem) int { return a.line - b.line })
+	var all []error
+	for _, p := range d.problems {
+		all = append(all, fmt.Errorf("%s:%d: %s", d.file, p.line, p.text))
+	}
+	return errors.Join(all...)
+}
+
+// relative resolves a path against the folder of the configuration file.
+func (d *decoder) relative(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.file), path)
+}
+
+// node decodes one YAML node into v; key is its path in the file.
+func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if _, ok := d.lines[key]; !ok {
+		d.lines[key] = n.Line
+	}
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return // the defaults stay
+	}
+	_, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
+	switch {
+	case v.Kind() == reflect.Struct:
+		d.mapping(n, v, key)
+	case v.Kind() == reflect.Slice:
+		d.sequence(n, v, key)
+	case n.Kind != yaml.ScalarNode:
+		d.problem(key, "want a single value")
+	case isText:
+		d.text(n, v.Addr().Interface().(encoding.TextUnmarshaler), key)
+	default:
+		d.scalar(n, v, key)
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
+	if n.Kind != yaml.MappingNode {
+		d.problem(key, "want keys and values")
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := n.Content[i].Value
+		path := strings.TrimPrefix(key+"."+name, ".")
+		d.lines[path] = n.Content[i].Line
+		field, ok := fieldOf(v, name)
+		switch function := later[withoutNumbers(path)]; {
+		case seen[name]:
+			d.problem(path, "is there twice")
+		case function != "":
+			d.problem(path, "%s: not available in this version", function)
+		case !ok:
+			d.problem(path, "unknown key")
+		default:
+			d.node(n.Content[i+1], field, path)
+		}
+		seen[name] = true
+	}
+}
+
+// fieldOf finds the field of a struct by its yaml tag.
+func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("yaml") == name {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+var numbers = regexp.MustCompile(`\[\d+\]`)
+
+func withoutNumbers(path string) string { return numbers.ReplaceAllString(path, "") }
+
+func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string) {
+	if n.Kind != yaml.SequenceNode {
+		d.problem(key, "want a list")
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		if r, ok := list.Index(i).Addr().Interface().(*routeConfig); ok {
+			*r = defaultRoute(i)
+		}
+		path := fmt.Sprintf("%s[%d]", key, i)
+		d.lines[path] = item.Line
+		d.node(item, list.Index(i), path)
+	}
+	v.Set(list)
+}
+
+func (d *decoder) text(n *yaml.Node, v encoding.TextUnmarshaler, key string) {
+	value, err := expand(n.Value)
+	if err == nil {
+		err = v.UnmarshalText([]byte(value))
+	}
+	if err != nil {
+		d.problem(key, "%q: %v", n.Value, err)
+	}
+}
+
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
+	value, err := expand(n.Value)
+	if err != nil {
+		d.problem(key, "%v", err)
+		return
+	}
+	expanded := *n
+	if value != n.Value { // a variable may hold a number
+		expanded = yaml.Node{Kind: yaml.ScalarNode, Value: value}
+	}
+	if v.Kind() == reflect.String {
+		v.SetString(value)
+	} else if expanded.Decode(v.Addr().Interface()) != nil {
+		d.problem(key, "%q is not %s", n.Value, wanted(v))
+	}
+}
+
+// wanted says what a value must look like.
+func wanted(v reflect.Value) string {
+	switch {
+	case v.Type().PkgPath() == "time":
+		return "a duration like 30s or 5m"
+	case v.Kind() == reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
+}
+
+var variable = regexp.MustCompile(`\$\$|\$\{([^}]*)\}|\$\{`)
+
+// expand puts the values of environment variables in for ${NAME}, and a dollar
+// sign for $$.
+func expand(s string) (string, error) {
+	var err error
+	expanded := variable.ReplaceAllStringFunc(s, func(m string) string {
+		if m == "$$" {
+			return "$"
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(m, "${"), "}")
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			err = fmt.Errorf("the environment has no variable %q (write $$ for a dollar sign)", name)
+		}
+		return value
+	})
+	return expanded, err
+}

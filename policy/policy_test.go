@@ -1,0 +1,219 @@
+package policy
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite what the test cases expect")
+
+// A testCase is a file in testdata: lines that begin with # say why it exists,
+// then come settings, and after an empty line the header as it is sent, LF for
+// CRLF. \xNN stands for that byte, \r for a bare CR and \n for a bare LF, and
+// \* for a repetition: the line "\*1000 p%d@x.org," is repeated with numbers.
+// What the policy says stands in "want:" and, where the header that goes on is
+// another one, after "---".
+type testCase struct {
+	path     string
+	comment  string
+	keys     string // the settings as written, without want
+	settings Settings
+	sender   string
+	want     string
+	header   string // as written
+	sent     string // as written, what goes on
+	rewrites bool
+}
+
+func readCase(t *testing.T, path string) *testCase {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &testCase{path: path, settings: Settings{External: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}}
+	top, message, ok := strings.Cut(string(text), "\n\n")
+	if !ok {
+		t.Fatalf("%s: no empty line before the header", path)
+	}
+	for line := range strings.Lines(top + "\n") {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case strings.HasPrefix(line, "#"):
+			c.comment += line
+			continue
+		case key == "want":
+			c.want = value
+			continue
+		case key == "sender":
+			c.sender = value
+		default:
+			c.set(t, key, value)
+		}
+		c.keys += line
+	}
+	if c.comment == "" {
+		t.Errorf("%s does not say why it exists", path)
+	}
+	c.header, c.sent, c.rewrites = strings.Cut(message, "---\n")
+	return c
+}
+
+func (c *testCase) set(t *testing.T, key, value string) {
+	t.Helper()
+	var err error
+	number := func() Limit {
+		if value == "unlimited" {
+			return Unlimited
+		}
+		var n int
+		n, err = strconv.Atoi(value)
+		return Limit(n)
+	}
+	truth := func() (b bool) { b, err = strconv.ParseBool(value); return b }
+	switch s := &c.settings; key {
+	case "internal_domains":
+		s.InternalDomains = strings.Fields(value)
+	case "limits.external":
+		s.External = number()
+	case "limits.total":
+		s.Total = number()
+	case "action":
+		s.Action = Action(value)
+	case "override":
+		s.Override = truth()
+	case "strip_bcc":
+		s.StripBcc = truth()
+	default:
+		t.Fatalf("%s: unknown key %q", c.path, key)
+	}
+	if err != nil {
+		t.Fatalf("%s: %s: %v", c.path, key, err)
+	}
+}
+
+// wire turns a header as written into the bytes that are sent.
+func wire(t *testing.T, written string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for line := range strings.Lines(written) {
+		line = strings.TrimSuffix(line, "\n")
+		if rest, ok := strings.CutPrefix(line, `\*`); ok {
+			count, pattern, _ := strings.Cut(rest, " ")
+			n, err := strconv.Atoi(count)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range n {
+				b.WriteString(strings.ReplaceAll(pattern, "%d", strconv.Itoa(i)))
+			}
+			continue
+		}
+		b.Write(unquote(t, line))
+		b.WriteString("\r\n")
+	}
+	return b.Bytes()
+}
+
+func unquote(t *testing.T, line string) (out []byte) {
+	t.Helper()
+	for i := 0; i < len(line); i++ {
+		switch {
+		case strings.HasPrefix(line[i:], `\x`) && i+4 <= len(line):
+			n, err := strconv.ParseUint(line[i+2:i+4], 16, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, byte(n))
+			i += 3
+		case strings.HasPrefix(line[i:], `\r`):
+			out = append(out, '\r')
+			i++
+		case strings.HasPrefix(line[i:], `\n`):
+			out = append(out, '\n')
+			i++
+		default:
+			out = append(out, line[i])
+		}
+	}
+	return out
+}
+
+// written is the reverse of wire, as far as a case needs it.
+func written(header []byte) string {
+	var b strings.Builder
+	for _, c := range strings.ReplaceAll(string(header), "\r\n", "\n") {
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// summary is what "want:" says of a verdict.
+func summary(v *Verdict) string {
+	s := fmt.Sprintf("%s %s visible=%d internal=%d external=%d", v.Action, v.Reason, v.Exposure.Visible, v.Exposure.Internal, v.Exposure.External)
+	if v.Line > 0 {
+		s += fmt.Sprintf(" line=%d", v.Line)
+	}
+	if v.Claimed >= 0 {
+		s += fmt.Sprintf(" claimed=%d", v.Claimed)
+	}
+	for _, f := range v.Exposure.Fields {
+		s += fmt.Sprintf(" %s=%d", f.Field, f.Count)
+	}
+	return s
+}
+
+func TestCases(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			c := readCase(t, path)
+			p, err := New(c.settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header := wire(t, c.header)
+			v := p.Decide(Message{Header: header, Sender: c.sender})
+			got := summary(&v)
+			if *update {
+				c.write(t, &v)
+				return
+			}
+			if got != c.want {
+				t.Errorf("%s\ngot  %s\nwant %s", c.comment, got, c.want)
+			}
+			want := header
+			if c.rewrites {
+				want = wire(t, c.sent)
+			}
+			if !v.Refused() && !bytes.Equal(v.Header, want) {
+				t.Errorf("%s\nsends %q\nwant  %q", c.comment, v.Header, want)
+			}
+			if v.Rewritten != c.rewrites {
+				t.Errorf("%s\nrewritten: %v, want %v", c.comment, v.Rewritten, c.rewrites)
+			}
+		})
+	}
+}
+
+// write puts what the policy says into the case's file.
+func (c *testCase) write(t *testing.T, v *Verdict) {
+	t.Helper()
+	text := c.comment + c.keys + "want: " + summary(v) + "\n\n" + c.header
+	if v.Rewritten {
+		text += "---\n" + written(v.Header)
+	}
+	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

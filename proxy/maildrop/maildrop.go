@@ -1,0 +1,183 @@
+// Package maildrop is a small SMTP server that keeps what it gets in a
+// Maildir, and a client to send it something: what `sendguard demo` needs in
+// place of a real account. It takes every message and asks for no login.
+package maildrop
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	stdsmtp "net/smtp"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// A Server keeps messages in a Maildir.
+type Server struct {
+	dir      string
+	listener net.Listener
+	smtp     *smtp.Server
+	done     chan struct{}
+
+	mu    sync.Mutex
+	count int
+}
+
+// maxMessage bounds what one message may take of memory and disk.
+const maxMessage = 32 << 20
+
+// New listens on a free port of 127.0.0.1 and keeps messages in dir, which it
+// makes a Maildir.
+func New(dir string) (*Server, error) {
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, listener: l, done: make(chan struct{})}
+	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{server: s}, nil }))
+	s.smtp.Domain = "localhost"
+	s.smtp.MaxMessageBytes = maxMessage
+	s.smtp.MaxLineLength = 0
+	s.smtp.EnableSMTPUTF8 = true
+	s.smtp.EnableDSN = true
+	s.smtp.ReadTimeout = 10 * time.Minute
+	s.smtp.WriteTimeout = time.Minute
+	go func() {
+		defer close(s.done)
+		s.smtp.Serve(l)
+	}()
+	return s, nil
+}
+
+// Addr returns where the server listens.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close ends the server. What it kept stays.
+func (s *Server) Close() error {
+	err := s.smtp.Close()
+	<-s.done
+	return err
+}
+
+// keep writes a message under a name that nothing else has, in tmp first and
+// then in new, so that no reader finds half of it.
+func (s *Server) keep(from string, to []string, r io.Reader) error {
+	s.mu.Lock()
+	s.count++
+	name := fmt.Sprintf("%d.%d_%d.localhost", time.Now().UnixNano(), os.Getpid(), s.count)
+	s.mu.Unlock()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Return-Path: <%s>\r\n", from)
+	for _, rcpt := range to {
+		fmt.Fprintf(&b, "X-Envelope-To: <%s>\r\n", rcpt)
+	}
+	if _, err := b.ReadFrom(r); err != nil {
+		return err
+	}
+	tmp := filepath.Join(s.dir, "tmp", name)
+	if err := os.WriteFile(tmp, b.Bytes(), 0o600); err != nil {
+		return errors.Join(errCannotKeep, os.Remove(tmp))
+	}
+	return os.Rename(tmp, filepath.Join(s.dir, "new", name))
+}
+
+var errCannotKeep = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Cannot keep the message"}
+
+type session struct {
+	server *Server
+	from   string
+	to     []string
+}
+
+func (s *session) Reset()        { s.from, s.to = "", nil }
+func (s *session) Logout() error { return nil }
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	s.from, s.to = from, nil
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = append(s.to, to)
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error { return s.server.keep(s.from, s.to, r) }
+
+// Messages returns the messages kept so far, the oldest first.
+func (s *Server) Messages() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "new"))
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(s.dir, "new", e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, string(b))
+	}
+	return all, nil
+}
+
+// Send sends a message, its lines ended by LF or CRLF, to the SMTP server at
+// addr and returns the reply to its end, or to the command that was refused.
+// The error is for what is no reply.
+func Send(addr, from string, to []string, message string) (reply string, err error) {
+	c, err := stdsmtp.Dial(addr)
+	if err != nil {
+		return refusal(err)
+	}
+	defer c.Close()
+	if err := c.Mail(from); err != nil {
+		return refusal(err)
+	}
+	for _, rcpt := range to {
+		if err := c.Rcpt(rcpt); err != nil {
+			return refusal(err)
+		}
+	}
+	id, err := c.Text.Cmd("DATA")
+	if err != nil {
+		return "", err
+	}
+	c.Text.StartResponse(id)
+	defer c.Text.EndResponse(id)
+	if _, _, err := c.Text.ReadResponse(354); err != nil {
+		return refusal(err)
+	}
+	w := c.Text.DotWriter()
+	if _, err := io.WriteString(w, message); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	code, text, err := c.Text.ReadResponse(250)
+	if err != nil {
+		return refusal(err)
+	}
+	return fmt.Sprintf("%d %s", code, text), c.Text.PrintfLine("QUIT")
+}
+
+// refusal turns the error of a refused command into the reply that it is.
+func refusal(err error) (string, error) {
+	if e := (*textproto.Error)(nil); errors.As(err, &e) {
+		return fmt.Sprintf("%d %s", e.Code, strings.ReplaceAll(e.Msg, "\n", " ")), nil
+	}
+	return "", err
+}
