@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var update = flag.Bool("update", false, "rewrite what the test cases expect")
@@ -149,8 +150,14 @@ func unquote(t *testing.T, line string) (out []byte) {
 // written is the reverse of wire, as far as a case needs it.
 func written(header []byte) string {
 	var b strings.Builder
-	for _, c := range strings.ReplaceAll(string(header), "\r\n", "\n") {
-		b.WriteRune(c)
+	for rest := bytes.ReplaceAll(header, crlf, []byte("\n")); len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 || r == 0 {
+			fmt.Fprintf(&b, `\x%02x`, rest[0])
+		} else {
+			b.Write(rest[:size])
+		}
+		rest = rest[size:]
 	}
 	return b.String()
 }
