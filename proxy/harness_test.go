@@ -38,6 +38,10 @@ type upstreamServer struct {
 	caps []string
 	// endsAt are the sequences that end a message for this server.
 	endsAt []string
+	// cutAt, if set, is after how many bytes of a message it closes the
+	// connection, having said cutWith.
+	cutAt   int
+	cutWith string
 
 	mu       sync.Mutex
 	commands []string
@@ -45,6 +49,7 @@ type upstreamServer struct {
 	broken   []string // those that broke off
 	wg       sync.WaitGroup
 	changed  *sync.Cond
+	once     sync.Once // start
 }
 
 func newUpstream(t *testing.T) *upstreamServer {
@@ -57,17 +62,21 @@ func newUpstream(t *testing.T) *upstreamServer {
 		"PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "CHUNKING", "VRFY",
 		"AUTH PLAIN LOGIN XOAUTH2 CRAM-MD5 SCRAM-SHA-256 SCRAM-SHA-256-PLUS GSSAPI NTLM"}}
 	u.changed = sync.NewCond(&u.mu)
+	t.Cleanup(func() { l.Close(); u.wg.Wait() })
+	return u
+}
+
+// start begins to serve; before, a test may change how.
+func (u *upstreamServer) start() {
 	u.wg.Go(func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := u.listener.Accept()
 			if err != nil {
 				return
 			}
 			u.wg.Go(func() { u.serve(conn) })
 		}
 	})
-	t.Cleanup(func() { l.Close(); u.wg.Wait() })
-	return u
 }
 
 func (u *upstreamServer) serve(conn net.Conn) {
@@ -121,7 +130,7 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		case verb == "QUIT":
 			return
 		case verb == "DATA" && strings.HasPrefix(said, "354"):
-			if !u.takeMessage(r) {
+			if !u.takeMessage(conn, r) {
 				return
 			}
 			if !answer(".", "250 2.0.0 queued as 12345") {
@@ -131,7 +140,7 @@ func (u *upstreamServer) serve(conn net.Conn) {
 	}
 }
 
-func (u *upstreamServer) takeMessage(r *bufio.Reader) bool {
+func (u *upstreamServer) takeMessage(conn net.Conn, r *bufio.Reader) bool {
 	got := []byte("\r\n") // of the DATA line
 	for {
 		c, err := r.ReadByte()
@@ -140,6 +149,11 @@ func (u *upstreamServer) takeMessage(r *bufio.Reader) bool {
 			return false
 		}
 		got = append(got, c)
+		if u.cutAt > 0 && len(got) > u.cutAt {
+			u.note(&u.broken, string(got[2:]))
+			fmt.Fprintf(conn, "%s\r\n", u.cutWith)
+			return false
+		}
 		for _, end := range u.endsAt {
 			if bytes.HasSuffix(got, []byte(end)) {
 				u.note(&u.messages, string(got[2:max(2, len(got)-3)]))
@@ -221,6 +235,7 @@ func defaults(address string) setup {
 // newGuard starts a guard before an upstream; change adjusts its set-up.
 func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
 	t.Helper()
+	u.once.Do(u.start)
 	s := defaults(u.listener.Addr().String())
 	for _, c := range change {
 		c(&s)
