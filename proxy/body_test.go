@@ -73,13 +73,13 @@ func TestNoSequenceMakesASecondMessageUpstream(t *testing.T) {
 func sendSequence(t *testing.T, mode policy.BareNewline, seq string, midBody bool) {
 	t.Helper()
 	u := newUpstream(t)
-	if bare(seq) {
+	header := "From: me@home.example\r\nTo: you@there.example\r\n\r\n"
+	if bare(seq) && !strings.Contains(header+"x.\r\n\r\nx.\r\nx\r\n.\r", seq) { // or it would take no ordinary mail
 		u.endsAt = append(u.endsAt, seq)
 	}
 	g := newGuard(t, u, func(s *setup) { s.settings.BareNewline = mode })
 	c := g.greeted()
 	c.envelope()
-	header := "From: me@home.example\r\nTo: you@there.example\r\n\r\n"
 	message, _, ended := strings.Cut("first"+seq+smuggled, "\r\n.\r\n") // what it really is
 	if !ended {
 		t.Fatal("the message has no end")
