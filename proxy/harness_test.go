@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"go.uber.org/goleak"
 
@@ -42,6 +45,9 @@ type upstreamServer struct {
 	// connection, having said cutWith.
 	cutAt   int
 	cutWith string
+	// tls is offered with STARTTLS, or spoken from the start.
+	tls      *tls.Config
+	implicit bool
 
 	mu       sync.Mutex
 	commands []string
@@ -82,11 +88,17 @@ func (u *upstreamServer) start() {
 func (u *upstreamServer) serve(conn net.Conn) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(4 * patience))
+	if u.implicit {
+		conn = tls.Server(conn, u.tls)
+	}
 	r := bufio.NewReader(conn)
 	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
 	answer := func(line, usual string) bool {
 		if u.on != nil {
 			if special := u.on(line); special == "close" {
+				return false
+			} else if special == "hang" {
+				r.ReadByte()
 				return false
 			} else if special != "" {
 				usual = special
@@ -108,7 +120,13 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		reply := "250 2.0.0 ok"
 		switch verb {
 		case "EHLO":
-			reply = "250-upstream.test\n250-" + strings.Join(u.caps[:len(u.caps)-1], "\n250-") + "\n250 " + u.caps[len(u.caps)-1]
+			caps := u.caps
+			if _, secure := conn.(*tls.Conn); u.tls != nil && !secure {
+				caps = []string{"PIPELINING", "STARTTLS"}
+			}
+			reply = "250-upstream.test\n250-" + strings.Join(caps[:len(caps)-1], "\n250-") + "\n250 " + caps[len(caps)-1]
+		case "STARTTLS":
+			reply = "220 go ahead"
 		case "DATA":
 			reply = "354 go ahead"
 		case "QUIT":
@@ -125,10 +143,17 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		if said == "close" {
 			return
 		}
+		if said == "hang" {
+			r.ReadByte() // until the guard hangs up
+			return
+		}
 		say(said)
 		switch {
-		case verb == "QUIT":
+		case verb == "QUIT" && strings.HasPrefix(said, "221"):
 			return
+		case verb == "STARTTLS" && strings.HasPrefix(said, "220"):
+			conn = tls.Server(conn, u.tls)
+			r = bufio.NewReader(conn)
 		case verb == "DATA" && strings.HasPrefix(said, "354"):
 			if !u.takeMessage(conn, r) {
 				return
@@ -218,6 +243,7 @@ func (s *syncBuffer) String() string {
 }
 
 type setup struct {
+	listen   string
 	settings policy.Settings
 	limits   Limits
 	upstream Upstream
@@ -225,6 +251,7 @@ type setup struct {
 
 func defaults(address string) setup {
 	return setup{
+		listen:   "127.0.0.1:0",
 		settings: policy.Settings{External: 10, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience},
@@ -247,7 +274,7 @@ func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
 	g := &guard{t: t, log: &syncBuffer{}}
 	m := NewMetrics([]string{"test"}, Build{"test", "none", "go"})
 	g.reg = m.registry
-	g.Server = NewServer([]Route{{Name: "test", Listen: "127.0.0.1:0", Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -293,12 +320,9 @@ func (g *guard) counter(name string, labels ...string) float64 {
 		}
 	metric:
 		for _, m := range f.GetMetric() {
-			have := map[string]string{}
-			for _, l := range m.GetLabel() {
-				have[l.GetName()] = l.GetValue()
-			}
+			have := labelsOf(m.GetLabel())
 			for i := 0; i < len(labels); i += 2 {
-				if have[labels[i]] != labels[i+1] {
+				if !slices.Contains(have, labels[i]+"="+labels[i+1]) {
 					continue metric
 				}
 			}
@@ -308,6 +332,13 @@ func (g *guard) counter(name string, labels ...string) float64 {
 	return sum
 }
 
+func labelsOf(pairs []*dto.LabelPair) (all []string) {
+	for _, l := range pairs {
+		all = append(all, l.GetName()+"="+l.GetValue())
+	}
+	return all
+}
+
 // A client is a raw connection to the guard.
 type client struct {
 	t    *testing.T
@@ -315,9 +346,11 @@ type client struct {
 	r    *bufio.Reader
 }
 
+func (g *guard) tryDial() (net.Conn, error) { return net.Dial("tcp", g.Addr(0).String()) }
+
 func (g *guard) dial() *client {
 	g.t.Helper()
-	conn, err := net.Dial("tcp", g.Addr(0).String())
+	conn, err := g.tryDial()
 	if err != nil {
 		g.t.Fatal(err)
 	}
