@@ -32,7 +32,7 @@ const patience = 10 * time.Second
 // An upstreamServer is the server behind the guard. It takes every message
 // unless on says something else, and keeps what it was sent.
 type upstreamServer struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	// on may answer a command itself; "" leaves it to the server, "close"
 	// closes the connection. It is called with "." at the end of a message and
@@ -48,17 +48,20 @@ type upstreamServer struct {
 	// tls is offered with STARTTLS, or spoken from the start.
 	tls      *tls.Config
 	implicit bool
+	// keepLast keeps only what was noted last: for tests that send a lot.
+	keepLast bool
 
 	mu       sync.Mutex
 	commands []string
 	messages []string // complete ones, as on the wire, without the final dot
 	broken   []string // those that broke off
+	finished int
 	wg       sync.WaitGroup
 	changed  *sync.Cond
 	once     sync.Once // start
 }
 
-func newUpstream(t *testing.T) *upstreamServer {
+func newUpstream(t testing.TB) *upstreamServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,6 +193,12 @@ func (u *upstreamServer) takeMessage(conn net.Conn, r *bufio.Reader) bool {
 
 func (u *upstreamServer) note(list *[]string, s string) {
 	u.mu.Lock()
+	if list == &u.messages {
+		u.finished++
+	}
+	if u.keepLast && len(*list) >= 100 {
+		*list = (*list)[:0]
+	}
 	*list = append(*list, s)
 	u.changed.Broadcast()
 	u.mu.Unlock()
@@ -199,6 +208,14 @@ func (u *upstreamServer) got() (commands, messages, broken []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return append([]string{}, u.commands...), append([]string{}, u.messages...), append([]string{}, u.broken...)
+}
+
+// totals returns the commands noted, how many messages were finished, and how
+// many broke off.
+func (u *upstreamServer) totals() (commands []string, finished, broken int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]string{}, u.commands...), u.finished, len(u.broken)
 }
 
 // waitFor waits until the condition holds; it is checked at each change.
@@ -220,7 +237,7 @@ func (u *upstreamServer) waitFor(what string, cond func() bool) {
 // A guard is a server under test.
 type guard struct {
 	*Server
-	t   *testing.T
+	t   testing.TB
 	reg *prometheus.Registry
 	log *syncBuffer
 }
@@ -260,7 +277,7 @@ func defaults(address string) setup {
 }
 
 // newGuard starts a guard before an upstream; change adjusts its set-up.
-func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
+func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	t.Helper()
 	u.once.Do(u.start)
 	s := defaults(u.listener.Addr().String())
@@ -291,6 +308,9 @@ func newGuard(t *testing.T, u *upstreamServer, change ...func(*setup)) *guard {
 	})
 	return g
 }
+
+// with is the guard for a part of the test.
+func (g *guard) with(t testing.TB) *guard { return &guard{g.Server, t, g.reg, g.log} }
 
 // checkPrivacy: no address reaches the log or the metrics, whatever the test.
 func (g *guard) checkPrivacy() {
@@ -341,7 +361,7 @@ func labelsOf(pairs []*dto.LabelPair) (all []string) {
 
 // A client is a raw connection to the guard.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 }

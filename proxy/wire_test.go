@@ -407,7 +407,7 @@ func TestLimitsOfConnections(t *testing.T) {
 }
 
 // waitUntil polls a condition of the guard's own state.
-func waitUntil(t *testing.T, what string, cond func() bool) {
+func waitUntil(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()

@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"sendguard/policy"
+)
+
+// FuzzMessage: a message that passes reaches the upstream byte for byte, but
+// for what the policy says is rewritten; one that does not pass never does.
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(plain), 10)
+	f.Add([]byte(leaking(43)), 100)
+	f.Add([]byte("Bcc: x@there.example\r\n.To: y\r\n\r\n..\r\n.x\r\n.\r\n"), 3)
+	f.Add([]byte("Subject: a\nTo: b@x.example\r\n\r\n"), 0)
+	for _, seq := range append(ends(), corpus(f)...) {
+		f.Add([]byte("From: me@home.example\r\n\r\nx"+seq+"y\r\n"), 25)
+	}
+	u := newUpstream(f)
+	u.keepLast = true
+	g := newGuard(f, u)
+	f.Fuzz(func(t *testing.T, content []byte, cut int) {
+		content = append(content, crlf...)
+		wire := stuff(content)
+		c := g.with(t).greeted()
+		defer c.conn.Close()
+		c.envelope()
+		whole := string(wire) + ".\r\n"
+		cut = max(0, min(cut, len(whole)))
+		c.send(whole[:cut])
+		c.send(whole[cut:])
+		r := c.reply()
+		header := content
+		if end := headerEnd(content, 0); end >= 0 {
+			header = content[:end]
+		}
+		v := g.policy.Decide(policy.Message{Header: header, Sender: "me@home.example"})
+		refused := v.Refused() || bare(string(content))
+		if refused != strings.HasPrefix(r, "550 5.") || refused == strings.HasPrefix(r, "250") {
+			t.Fatalf("%q: verdict %v, reply %q", content, v, r)
+		}
+		if refused {
+			return
+		}
+		want := wire
+		if v.Rewritten {
+			want = append(stuff(v.Header), stuffFrom(content, len(header))...)
+		}
+		_, got, _ := u.got()
+		if len(got) == 0 || got[len(got)-1] != string(want) {
+			t.Fatalf("upstream got %q, want %q", got, want)
+		}
+	})
+}
+
+// stuffFrom is the dot-stuffed rest of a message from a line start on.
+func stuffFrom(content []byte, from int) []byte { return stuff(content[from:]) }
+
+// FuzzConversation: whatever a client says, the upstream is sent whole lines of
+// known verbs only, and no message that the client was not told is sent.
+func FuzzConversation(f *testing.F) {
+	f.Add([]byte(dialogue(plain)))
+	f.Add([]byte(dialogue(leaking(43))))
+	f.Add([]byte("POST / HTTP/1.1\r\n\r\n" + dialogue(plain)))
+	f.Add([]byte("EHLO x\r\nAUTH LOGIN\r\nQUIT\r\nBDAT 5\r\nNOOP\r\n*\r\n"))
+	f.Add([]byte("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<\"x@y> NOTIFY=NEVER \"@z>\r\nDATA\r\n\r\n.\n.\r.\r\r\n.\r\nRSET\r\n"))
+	u := newUpstream(f)
+	u.keepLast = true
+	g := newGuard(f, u, func(s *setup) { s.limits.Idle, s.limits.Stall = time.Second, time.Second })
+	f.Fuzz(func(t *testing.T, said []byte) {
+		_, before, _ := u.totals()
+		g := g.with(t)
+		c := g.dial()
+		c.send(string(said))
+		c.conn.(*net.TCPConn).CloseWrite()
+		replies, err := io.ReadAll(c.r)
+		if err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Fatal(err)
+		}
+		c.conn.Close()
+		waitUntil(t, "the session to end", func() bool { return g.counter("sendguard_open_sessions") == 0 })
+		commands, after, _ := u.totals()
+		if told := bytes.Count(replies, []byte("250 2.0.0 queued")); after-before != told && err == nil {
+			t.Fatalf("%d messages upstream, %d told: %q", after-before, told, replies)
+		}
+		for _, line := range commands {
+			if hasControls([]byte(line)) {
+				t.Fatalf("upstream was sent %q", line)
+			}
+		}
+	})
+}
+
+// FuzzReply: no reply of an upstream breaks the reader, and what it takes can
+// be shown to a client as it is.
+func FuzzReply(f *testing.F) {
+	for _, s := range []string{"250 ok\r\n", "250-a\r\n250 b\r\n", "250-a\r\n251 b\r\n", "xyz\r\n", "250\n", "", "550-\r\n550\r\n", "250 \x00\r\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		client, server := net.Pipe()
+		go func() {
+			server.Write(said)
+			server.Close()
+		}()
+		defer client.Close()
+		u := &upstream{conn: client, r: bufio.NewReaderSize(client, maxReplyLine)}
+		r, err := u.readReply(time.Second)
+		if err != nil {
+			return
+		}
+		if r.code < 200 || r.code > 599 || !bytes.HasSuffix(r.raw, crlf) || len(r.raw) > maxReply+maxReplyLine {
+			t.Fatalf("%q: took %d %q", said, r.code, r.raw)
+		}
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(r.raw), "\r\n"), "\r\n") {
+			if code, _, ok := replyLine([]byte(line)); !ok || code != r.code || strings.ContainsAny(line, "\r\n\x00") {
+				t.Fatalf("%q: line %q", said, line)
+			}
+		}
+	})
+}
