@@ -39,12 +39,21 @@ type scanner struct {
 	start, end int  // the word; there is none where start is end
 	gap        bool // white space or a comment came after the word
 
-	// An address with white space round its @ may be a name ("Ann @ Acme
-	// <ann@acme.example>"). It waits for what follows.
+	// With white space round its @ and no dot, an address may be a name ("Ann @
+	// Acme <ann@acme.example>"). It waits for what follows.
 	pendingLocal, pendingDomain []byte
 
-	noQuote, noComment bool // no closing one is left: they are plain characters
+	// unread is what a quoted string holds that may be a local part. If it is
+	// none, its content counts.
+	unread []byte
+
+	noQuote   bool // no closing one is left: they are plain characters
+	openCount int  // comments that do not end
 }
+
+// maxOpenComments is how many times the end of a comment is looked for in vain.
+// After that, parentheses are plain characters: else time would be quadratic.
+const maxOpenComments = 8
 
 // Classes of bytes. What is not listed is part of a word.
 const (
@@ -87,12 +96,20 @@ func (s *scanner) run() {
 			s.clear(i + 1)
 			i++
 		default:
-			s.flush()
-			s.clear(i + 1)
+			if !s.keepsWord(i) {
+				s.flush()
+				s.clear(i + 1)
+			}
 			i++
 		}
 	}
 	s.flush()
+}
+
+// keepsWord reports whether the character at i stands wrongly between a word
+// and the @ that follows: <ann>@example.org, ann)@example.org.
+func (s *scanner) keepsWord(i int) bool {
+	return bytes.IndexByte([]byte(`)>"`), s.v[i]) >= 0 && s.end == i && s.start < i && i+1 < len(s.v) && s.v[i+1] == '@'
 }
 
 func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
@@ -135,10 +152,14 @@ func (s *scanner) quoted(i int) int {
 	}
 	if !ok {
 		s.noQuote = true
-		s.clear(i + 1)
+		if !s.keepsWord(i) {
+			s.clear(i + 1)
+		}
 		return i + 1
 	}
-	if end == len(s.v) || s.v[end] != '@' {
+	if end < len(s.v) && s.v[end] == '@' {
+		s.unread = s.v[i+1 : end-1]
+	} else {
 		s.scanText(s.v[i+1 : end-1])
 	}
 	if s.start == s.end || s.gap && s.v[s.end-1] != '.' {
@@ -158,6 +179,10 @@ func (s *scanner) comment(i int) int {
 		return i + 1
 	}
 	s.scanText(s.v[i+1 : end-1])
+	if s.start == s.end && end < len(s.v) && s.v[end] == '@' { // (ann)@example.org
+		s.start, s.end = i+1, end-1
+		return end
+	}
 	s.gap = true
 	return end
 }
@@ -209,27 +234,29 @@ func unescape(text []byte) []byte {
 // address. The domain may be the next word: a@b@c shows two.
 func (s *scanner) at(i int) int {
 	s.flush()
+	unread := s.unread
+	s.unread = nil
 	if i+1 < len(s.v) && s.v[i+1] == '@' { // "ann@"@example.org, its quotes lost
+		s.scanText(unread)
 		return s.word(i)
-	}
-	if s.start == s.end && i > 0 && s.v[i-1] == ')' { // never opened: a(b)c)@d
-		s.start, s.end = i-1, i
 	}
 	if s.start == s.end || s.text && s.gap {
 		s.clear(i + 1)
 		return i + 1
 	}
 	from := i + 1
-	if !s.text {
+	if !s.text || from < len(s.v) && s.v[from] == '\r' { // folded after the @
 		from = s.skipCFWS(from)
 	}
 	end := s.domain(from)
 	if end == from {
+		s.scanText(unread)
 		s.clear(i + 1)
 		return i + 1
 	}
 	local, domain := s.unwrap(s.v[s.start:s.end], end), s.v[from:end]
-	if s.gap || from > i+1 {
+	if (s.gap || from > i+1) && bytes.IndexAny(domain, ".[") < 0 {
+		s.scanText(unread)
 		s.pendingLocal, s.pendingDomain = local, domain
 	} else {
 		s.emit(local, domain)
@@ -259,6 +286,8 @@ func (s *scanner) unwrap(local []byte, end int) []byte {
 		opening = "["
 	case '}':
 		opening = "{"
+	case '`':
+		opening = "`"
 	}
 	if bare := bytes.TrimLeft(local, opening); len(bare) > 0 {
 		return bare
@@ -267,32 +296,48 @@ func (s *scanner) unwrap(local []byte, end int) []byte {
 }
 
 // domain returns where the domain that starts at i ends: an address literal,
-// or a dotted name, with comments and white space before its dots and
-// comments after them (obs-domain, RFC 5322 section 4.4).
+// or a dotted name, with comments and white space round its dots (obs-domain,
+// RFC 5322 section 4.4). A dot that follows the name at once and then white
+// space ends a sentence, more likely.
 func (s *scanner) domain(i int) int {
-	if i < len(s.v) && s.v[i] == '[' {
-		if n := bytes.IndexAny(s.v[i:], "]<>,;\"@"); n > 1 && s.v[i+n] == ']' {
-			return i + n + 1
+	end := s.atoms(i)
+	for end > i && !s.text && end < len(s.v) && class[s.v[end]] != classWord {
+		next := s.skipCFWS(end)
+		switch {
+		case next < len(s.v) && s.v[next] == '.':
+			next = s.skipCFWS(next + 1)
+		case s.v[end-1] != '.' || s.v[end] != '(':
+			return end
 		}
+		if next == len(s.v) || !isDomainByte(s.v[next]) {
+			return end
+		}
+		end = s.atoms(next)
 	}
+	return end
+}
+
+// atoms returns where a domain without comments or white space ends.
+func (s *scanner) atoms(i int) int {
 	end := i
 	for end < len(s.v) && isDomainByte(s.v[end]) {
 		end++
 	}
-	if end == i { // nothing a domain may start with: take what is there
-		for end < len(s.v) && class[s.v[end]] == classWord {
-			end++
-		}
+	if end > i || end == len(s.v) {
 		return end
 	}
-	for !s.text && end < len(s.v) && class[s.v[end]] != classWord {
-		next := s.skipCFWS(end)
-		dot := next+1 < len(s.v) && s.v[next] == '.' && isDomainByte(s.v[next+1])
-		if !dot && (s.v[end-1] != '.' || s.v[end] != '(' || next == len(s.v) || !isDomainByte(s.v[next])) {
-			break
+	switch s.v[i] {
+	case '[':
+		if n := bytes.IndexAny(s.v[i:], "]<>,;\"@"); n > 1 && s.v[i+n] == ']' {
+			return i + n + 1
 		}
-		for end = next; end < len(s.v) && isDomainByte(s.v[end]); end++ {
+	case '"': // ann@"example.org"
+		if closed, ok := closing(s.v, i, '"', '"'); ok && closed > i+2 && !s.noQuote && !s.text {
+			return closed
 		}
+	}
+	for end < len(s.v) && class[s.v[end]] == classWord { // whatever is there
+		end++
 	}
 	return end
 }
@@ -326,11 +371,12 @@ func (s *scanner) skipCFWS(i int) int {
 
 // closeComment returns where the comment at i ends, if it does.
 func (s *scanner) closeComment(i int) (end int, ok bool) {
-	if s.noComment || s.text {
+	if s.openCount > maxOpenComments || s.text {
 		return 0, false
 	}
-	end, ok = closing(s.v, i, '(', ')')
-	s.noComment = !ok
+	if end, ok = closing(s.v, i, '(', ')'); !ok {
+		s.openCount++
+	}
 	return end, ok
 }
 
@@ -349,6 +395,9 @@ func normalLocal(dst, local []byte) []byte {
 	if len(bare) == 0 {
 		bare = local
 	}
+	if !utf8.Valid(bare) { // ToLower would make all bytes of an unknown charset one
+		return appendLower(dst, bare)
+	}
 	return append(dst, bytes.ToLower(bare)...)
 }
 
@@ -357,8 +406,10 @@ func isForeignComma(r rune) bool {
 	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
 }
 
+// isForeignPunct reports white space, punctuation and invisible marks outside
+// US-ASCII, which may stand round an address.
 func isForeignPunct(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r))
+	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.Is(unicode.Cf, r))
 }
 
 func isASCII(b []byte) bool {

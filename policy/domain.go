@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -32,19 +33,19 @@ func trimDots(dst []byte, n int) []byte {
 }
 
 // alabels maps an internationalised domain as mail clients do (UTS 46), up to
-// the first punctuation mark of another script.
-func alabels(domain []byte) string {
-	s := string(domain)
-	if i := strings.IndexFunc(s, func(r rune) bool {
-		return isForeignPunct(r) && r != '。' && r != '．' && r != '｡' && r != '·' && r != '・'
-	}); i > 0 {
-		s = s[:i]
+// the first comma of another script and without the marks that follow it.
+func alabels(domain []byte) []byte {
+	if i := bytes.IndexFunc(domain, isForeignComma); i > 0 {
+		domain = domain[:i]
 	}
-	s = strings.TrimRight(s, ".")
-	if a, err := idna.Lookup.ToASCII(s); err == nil {
-		return strings.ToLower(a)
+	domain = bytes.TrimRight(bytes.TrimRightFunc(domain, isForeignPunct), ".")
+	if !utf8.Valid(domain) {
+		return appendLower(nil, domain)
 	}
-	return strings.ToLower(s)
+	if a, err := idna.Lookup.ToASCII(string(domain)); err == nil {
+		return appendLower(nil, []byte(a))
+	}
+	return bytes.ToLower(domain)
 }
 
 // withoutCFWS takes white space and comments out of an obsolete domain.

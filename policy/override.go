@@ -3,14 +3,49 @@ package policy
 import (
 	"bytes"
 	"encoding/base64"
-	"regexp"
+	"slices"
 	"strconv"
 )
 
 // overrideTag is what a sender puts into the Subject to send anyway: [show N],
-// in any letter case and with blanks anywhere. A no-break space (in ISO 8859-1
-// or UTF-8) is one too: some mail clients write it for a blank.
-var overrideTag = regexp.MustCompile(`(?i)\[(?:\s|\xc2?\xa0)*show(?:\s|\xc2?\xa0)*([0-9]{1,9})(?:\s|\xc2?\xa0)*\]`)
+// in any letter case and with blanks anywhere but in the words.
+const overrideTag = "show"
+
+// parseTag reads an override tag at the start of text and returns its length
+// and number. The length is 0 where there is none.
+func parseTag(text []byte) (length, number int) {
+	i := skipBlanks(text, 1)
+	if text[0] != '[' || len(text) < i+len(overrideTag) || !bytes.EqualFold(text[i:i+len(overrideTag)], []byte(overrideTag)) {
+		return 0, 0
+	}
+	i = skipBlanks(text, i+len(overrideTag))
+	digits := i
+	for i < len(text) && '0' <= text[i] && text[i] <= '9' {
+		i++
+	}
+	number, err := strconv.Atoi(string(text[digits:i]))
+	i = skipBlanks(text, i)
+	if err != nil || i == len(text) || text[i] != ']' {
+		return 0, 0
+	}
+	return i + 1, number
+}
+
+// skipBlanks returns the place after the blanks at i. A no-break space is one,
+// in ISO 8859-1 or UTF-8: some mail clients write it for a blank.
+func skipBlanks(text []byte, i int) int {
+	for i < len(text) {
+		switch {
+		case isBlank(text[i]), text[i] == 0xa0:
+			i++
+		case text[i] == 0xc2 && i+1 < len(text) && text[i+1] == 0xa0:
+			i += 2
+		default:
+			return i
+		}
+	}
+	return i
+}
 
 // A subject is the value of a Subject field as it reads, unfolded and with its
 // encoded words taken apart, each byte with its place in the raw value.
@@ -77,78 +112,134 @@ func (s *subject) word(n int) {
 type tag struct{ start, end, number int }
 
 func (s *subject) tags() (found []tag) {
-	for _, m := range overrideTag.FindAllSubmatchIndex(s.text, -1) {
-		n, err := strconv.Atoi(string(s.text[m[2]:m[3]]))
-		if err == nil {
-			found = append(found, tag{m[0], m[1], n})
+	for i := 0; i < len(s.text); {
+		n := bytes.IndexByte(s.text[i:], '[')
+		if n < 0 {
+			break
 		}
+		i += n
+		length, number := parseTag(s.text[i:])
+		if length > 0 {
+			found = append(found, tag{i, i + length, number})
+		}
+		i += max(length, 1)
 	}
 	return found
 }
 
-// without returns the value without the tags that say number, and without one
-// blank beside each. Of the rest only the encoded words they stand in change.
-func (s *subject) without(number int) []byte {
-	gone := make([]bool, len(s.text))
-	for _, t := range s.tags() {
-		if t.number != number {
-			continue
+// maxTags is how many equal tags are taken out. Nobody needs a second one; with
+// no limit, time would be quadratic.
+const maxTags = 4
+
+// withoutTags returns the value of a Subject without the tags that say number,
+// and without one of the blanks round each. Of the rest only the encoded words
+// they stand in change.
+func withoutTags(value []byte, number int) []byte {
+	for range maxTags {
+		s := parseSubject(value)
+		tags := s.tags()
+		i := slices.IndexFunc(tags, func(t tag) bool { return t.number == number })
+		if i < 0 {
+			break
 		}
-		if t.end < len(s.text) && isBlank(s.text[t.end]) {
-			t.end++
-		} else if t.start > 0 && isBlank(s.text[t.start-1]) {
-			t.start--
-		}
-		for i := t.start; i < t.end; i++ {
-			gone[i] = true
-		}
+		s.takeBlank(&tags[i])
+		value = rewrite(value, s.cuts(tags[i]))
 	}
-	return tidyFolds(rewrite(s.value, s.cuts(gone)))
+	return value
 }
 
-// cuts turns the bytes of the text that are to go into cuts of the value: the
-// place itself in raw text and Q words, the word encoded again in B words, and
-// the whole word where nothing of it is left.
-func (s *subject) cuts(gone []bool) (cuts []cut) {
-	for i := 0; i < len(gone); {
-		word := s.places[i].word
-		first, left := i, []byte(nil)
-		for i < len(gone) && s.places[i].word == word {
-			if !gone[i] {
-				left = append(left, s.text[i])
+// takeBlank makes a tag with blanks on both sides take one of them along. A
+// blank that begins a folded line must stay, and one that parts an encoded
+// word from text (RFC 2047 section 5).
+func (s *subject) takeBlank(t *tag) {
+	before, after := t.start-1, t.end
+	if before >= 0 && !isBlank(s.text[before]) || after < len(s.text) && !isBlank(s.text[after]) {
+		return
+	}
+	switch {
+	case after < len(s.text) && s.removable(after, after+1, *t):
+		t.end++
+	case before >= 0 && s.removable(before, before-1, *t):
+		t.start--
+	}
+}
+
+// removable reports whether the blank text[i] can go with a tag; beyond is the
+// place on its other side.
+func (s *subject) removable(i, beyond int, t tag) bool {
+	p := s.places[i]
+	if p.word >= 0 {
+		return true
+	}
+	if p.start > 0 && s.value[p.start-1] == '\n' {
+		return false
+	}
+	if t.start <= 1 || t.end >= len(s.text)-1 { // nothing to part
+		return true
+	}
+	return !s.inWordThatStays(beyond, t) && !s.inWordThatStays(t.start, t) && !s.inWordThatStays(t.end-1, t)
+}
+
+// inWordThatStays reports whether text[i] stands in an encoded word that has
+// more text than the tag.
+func (s *subject) inWordThatStays(i int, t tag) bool {
+	if i < 0 || i >= len(s.text) || s.places[i].word < 0 {
+		return false
+	}
+	first, last := s.wordSpan(i)
+	return first < t.start || last > t.end
+}
+
+// wordSpan returns which part of the text is written where text[i] is: in the
+// same encoded word, or in the same run of raw text.
+func (s *subject) wordSpan(i int) (first, last int) {
+	first, last = i, i+1
+	for first > 0 && s.places[first-1].word == s.places[i].word {
+		first--
+	}
+	for last < len(s.text) && s.places[last].word == s.places[i].word {
+		last++
+	}
+	return first, last
+}
+
+// cuts takes text[t.start:t.end] out of the value: raw text and Q words lose
+// the bytes themselves, B words are encoded again, and a word that has no other
+// text goes. A folded line that has nothing else goes with its line end.
+func (s *subject) cuts(t tag) (cuts []cut) {
+	for i := t.start; i < t.end; {
+		first, last := s.wordSpan(i)
+		end := min(last, t.end)
+		c := cut{s.places[i].start, s.places[end-1].end, nil}
+		if n := s.places[i].word; n >= 0 {
+			switch w := s.words[n]; {
+			case first == i && last == end:
+				c = cut{w.start, w.end, nil}
+			case w.encoding == 'b':
+				left := append(bytes.Clone(s.text[first:i]), s.text[end:last]...)
+				c = cut{w.textStart, w.end - 2, base64.StdEncoding.AppendEncode(nil, left)}
 			}
-			i++
 		}
-		if len(left) == i-first {
-			continue
-		}
-		switch {
-		case word >= 0 && len(left) == 0:
-			cuts = append(cuts, cut{s.words[word].start, s.words[word].end, nil})
-		case word >= 0 && s.words[word].encoding == 'b':
-			w := s.words[word]
-			cuts = append(cuts, cut{w.textStart, w.end - 2, base64.StdEncoding.AppendEncode(nil, left)})
-		default:
-			for k := first; k < i; k++ {
-				if gone[k] {
-					cuts = append(cuts, cut{s.places[k].start, s.places[k].end, nil})
-				}
-			}
-		}
+		cuts = append(cuts, c)
+		i = end
+	}
+	for i := range cuts {
+		s.takeLine(&cuts[i])
 	}
 	return cuts
 }
 
-// tidyFolds takes folded lines out that have become blank: some programs take
-// such a line for the end of the header.
-func tidyFolds(value []byte) []byte {
-	out := make([]byte, 0, len(value))
-	for i, line := range bytes.SplitAfter(value, crlf) {
-		if i == 0 || len(bytes.TrimSpace(line)) > 0 {
-			out = append(out, line...)
-		}
+// takeLine makes a cut that leaves a folded line blank take the line along.
+// Some programs take such a line for the end of the header.
+func (s *subject) takeLine(c *cut) {
+	start := bytes.LastIndexByte(s.value[:c.start], '\n') - 1 // of the CRLF before
+	end := len(s.value)
+	if n := bytes.IndexByte(s.value[c.end:], '\r'); n >= 0 {
+		end = c.end + n
 	}
-	return out
+	if start >= 0 && len(c.with) == 0 && len(bytes.TrimSpace(s.value[start:c.start])) == 0 && len(bytes.TrimSpace(s.value[c.end:end])) == 0 {
+		c.start, c.end = start, end
+	}
 }
 
 // override looks for the tag with the wanted number in the Subjects of h.
@@ -171,7 +262,7 @@ func (h *header) override(wanted int) (found bool, wrong int, cuts []cut) {
 		}
 		if here {
 			found = true
-			cuts = append(cuts, cut{f.value, f.end, s.without(wanted)})
+			cuts = append(cuts, cut{f.value, f.end, withoutTags(h.body(f), wanted)})
 		}
 	}
 	return found, wrong, cuts

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
@@ -33,7 +34,7 @@ func nextWord(value []byte, pos int) (encodedWord, bool) {
 		start := pos + n
 		pos = start + 2
 		n = bytes.IndexAny(value[pos:], "? \t\r\n\"<>@,;()")
-		if n <= 0 || value[pos+n] != '?' || pos+n+2 >= len(value) || value[pos+n+2] != '?' {
+		if n < 0 || value[pos+n] != '?' || pos+n+2 >= len(value) || value[pos+n+2] != '?' {
 			continue
 		}
 		w := encodedWord{start: start, charset: string(value[pos : pos+n]), encoding: value[pos+n+1] | 0x20, textStart: pos + n + 3}
@@ -55,9 +56,19 @@ func (w encodedWord) bytes() []byte {
 	if w.encoding == 'b' {
 		return decodeBase64(w.text)
 	}
-	out := make([]byte, 0, len(w.text))
-	for i := 0; i < len(w.text); {
-		c, size := decodeQ(w.text[i:])
+	return decodeQText(w.text)
+}
+
+// isBroken reports a B word that holds what is no base64. Mail clients show
+// such a word as it is written.
+func (w encodedWord) isBroken() bool {
+	return w.encoding == 'b' && bytes.ContainsFunc(bytes.TrimRight(w.text, "="), func(r rune) bool { return !isBase64(r) })
+}
+
+func decodeQText(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		c, size := decodeQ(text[i:])
 		out = append(out, c)
 		i += size
 	}
@@ -90,21 +101,31 @@ func unhex(c byte) (byte, bool) {
 	return 0, false
 }
 
-// decodeBase64 decodes what can be: characters outside the alphabet and wrong
-// padding are passed over (RFC 2045 section 6.8).
+func isBase64(r rune) bool {
+	return r == '+' || r == '/' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
+}
+
+// decodeBase64 decodes what can be: characters outside the alphabet are passed
+// over (RFC 2045 section 6.8), and what follows padding begins anew.
 func decodeBase64(text []byte) []byte {
-	clean := make([]byte, 0, len(text))
+	out := make([]byte, 0, base64.RawStdEncoding.DecodedLen(len(text)))
+	group := make([]byte, 0, 4)
+	flush := func() {
+		if len(group) > 1 {
+			out, _ = base64.RawStdEncoding.AppendDecode(out, group)
+		}
+		group = group[:0]
+	}
 	for _, c := range text {
-		if c == '+' || c == '/' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' {
-			clean = append(clean, c)
+		if isBase64(rune(c)) {
+			group = append(group, c)
+		}
+		if len(group) == 4 || c == '=' {
+			flush()
 		}
 	}
-	if len(clean)%4 == 1 {
-		clean = clean[:len(clean)-1]
-	}
-	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(clean)))
-	n, _ := base64.RawStdEncoding.Decode(out, clean)
-	return out[:n]
+	flush()
+	return out
 }
 
 // decodeWords returns value with its encoded words in UTF-8. White space
@@ -122,33 +143,69 @@ func decodeWords(value []byte) []byte {
 			break
 		}
 		out = append(out, value[pos:w.start]...)
-		raw := w.bytes()
+		if w.isBroken() {
+			out = append(appendPlain(out, w.text), ' ')
+		}
+		text := bytes.Clone(w.text)
 		pos = w.end
 		for {
 			next, ok := nextWord(value, pos)
-			if !ok || len(bytes.TrimLeft(value[pos:next.start], " \t\r\n")) > 0 {
+			if !ok || !w.continuedBy(next, value[pos:next.start]) {
 				break
 			}
-			if !strings.EqualFold(next.charset, w.charset) {
-				out = appendText(out, w.charset, raw)
-				raw, w = nil, next
-			}
-			raw = append(raw, next.bytes()...)
+			text = append(text, next.text...)
 			pos = next.end
 		}
-		out = appendText(out, w.charset, raw)
+		w.text = text
+		out = appendText(out, w.charset, w.bytes())
+		pos += blanksBeforeWord(value[pos:])
 	}
 	return append(out, value[pos:]...)
 }
 
-// appendText appends text in the given charset to dst as UTF-8. An unknown
-// charset is read as US-ASCII with bytes above it left alone.
-func appendText(dst []byte, charset string, text []byte) []byte {
-	if enc := lookupCharset(charset); enc != nil {
-		if utf8Text, err := enc.NewDecoder().Bytes(text); err == nil {
-			text = utf8Text
+// continuedBy reports whether the text of w goes on in the word next.
+func (w encodedWord) continuedBy(next encodedWord, between []byte) bool {
+	return len(bytes.TrimLeft(between, " \t\r\n")) == 0 && !next.isBroken() &&
+		strings.EqualFold(next.charset, w.charset) && next.encoding == w.encoding
+}
+
+// blanksBeforeWord returns how much white space stands before an encoded word
+// that follows another one: it is not part of the text.
+func blanksBeforeWord(rest []byte) int {
+	word := bytes.TrimLeft(rest, " \t\r\n")
+	if bytes.HasPrefix(word, encodedWordStart) {
+		if w, ok := nextWord(word, 0); ok && w.start == 0 {
+			return len(rest) - len(word)
 		}
 	}
+	return 0
+}
+
+// appendText appends text in the given charset to dst as UTF-8. What is not in
+// a superset of US-ASCII is read as US-ASCII, too: so it is shown by a mail
+// client that does not know the charset.
+func appendText(dst []byte, charset string, text []byte) []byte {
+	if strings.EqualFold(charset, "utf-7") || strings.EqualFold(charset, "unicode-1-1-utf-7") {
+		return appendPlain(appendPlain(dst, decodeUTF7(text)), text)
+	}
+	enc := lookupCharset(charset)
+	if enc == nil {
+		return appendPlain(dst, text)
+	}
+	decoded, err := enc.NewDecoder().Bytes(text)
+	if err != nil {
+		return appendPlain(dst, text)
+	}
+	dst = appendPlain(dst, decoded)
+	if probe, err := enc.NewDecoder().String("a@b.c"); (err != nil || probe != "a@b.c") && bytes.IndexByte(decoded, '@') < 0 {
+		dst = appendPlain(append(dst, ' '), text)
+	}
+	return dst
+}
+
+// appendPlain appends text with blanks for what would open or close a quoted
+// string, a comment or an angle bracket.
+func appendPlain(dst, text []byte) []byte {
 	for _, c := range text {
 		if t := class[c]; t == classQuote || t == classOpen || t == classAngle || c == '>' || c == ')' || c == '\\' {
 			c = ' '
@@ -165,11 +222,39 @@ func lookupCharset(name string) encoding.Encoding {
 	case "utf-8", "utf8", "us-ascii", "ascii":
 		return nil
 	}
-	if enc, err := htmlindex.Get(name); err == nil {
+	if enc, err := htmlindex.Get(name); err == nil && enc != encoding.Replacement {
 		return enc
 	}
-	if enc, err := ianaindex.MIME.Encoding(name); err == nil {
+	if enc, err := ianaindex.MIME.Encoding(name); err == nil && enc != encoding.Replacement {
 		return enc
 	}
 	return nil
+}
+
+// decodeUTF7 decodes UTF-7 (RFC 2152): +base64 of UTF-16-, and +- for a plus.
+func decodeUTF7(text []byte) []byte {
+	var out []byte
+	for len(text) > 0 {
+		plain, rest, found := bytes.Cut(text, []byte("+"))
+		out = append(out, plain...)
+		if !found {
+			break
+		}
+		n := bytes.IndexFunc(rest, func(r rune) bool { return !isBase64(r) })
+		if n < 0 {
+			n = len(rest)
+		}
+		units := decodeBase64(rest[:n])
+		for i := 0; i+1 < len(units); i += 2 {
+			out = utf8.AppendRune(out, rune(units[i])<<8|rune(units[i+1]))
+		}
+		if n < len(rest) && rest[n] == '-' {
+			if n == 0 {
+				out = append(out, '+')
+			}
+			n++
+		}
+		text = rest[n:]
+	}
+	return out
 }

@@ -231,7 +231,7 @@ func (c *config) checkRoute(d *decoder, i int) {
 	switch host, _, err := net.SplitHostPort(r.Listen); {
 	case r.Listen == "":
 		d.problem(key+".listen", "is needed: host:port for the mail client, 127.0.0.1:1587 for example")
-	case err != nil:
+	case err != nil || strings.HasPrefix(r.Listen, "unix:") || strings.HasPrefix(r.Listen, "systemd:"):
 		d.problem(key+".listen", "%q is not host:port (unix: and systemd: are not available in this version)", r.Listen)
 	case !isLoopback(host):
 		d.problem(key+".listen", "%q is not a loopback address; others need TLS and client authentication, which are not available in this version", r.Listen)

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// minimal is the smallest configuration that there is.
+const minimal = "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: smtp.example.com:587}\n"
+
+func writeConfig(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheExampleSaysWhatIsInForceWithoutIt(t *testing.T) {
+	example, err := loadConfig("../../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := loadConfig(writeConfig(t, strings.Replace(minimal, "listen", "name: work\n    listen", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*config{example, short} { // an empty list is none
+		if len(c.Policy.InternalDomains) == 0 {
+			c.Policy.InternalDomains = nil
+		}
+	}
+	if !reflect.DeepEqual(example, short) {
+		t.Errorf("the example is not the defaults:\n%+v\n%+v", example, short)
+	}
+}
+
+func TestTheExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	haveKeys(t, doc.Content[0], reflect.TypeFor[config](), "")
+}
+
+func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
+	t.Helper()
+	if typ.Kind() == reflect.Slice && typ.Elem().Kind() == reflect.Struct {
+		n, typ = n.Content[0], typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct {
+		return
+	}
+	keys := map[string]*yaml.Node{}
+	for i := 0; i < len(n.Content); i += 2 {
+		keys[n.Content[i].Value] = n.Content[i+1]
+	}
+	for i := range typ.NumField() {
+		key := typ.Field(i).Tag.Get("yaml")
+		if keys[key] == nil {
+			t.Errorf("config.example.yaml lacks %s.%s", path, key)
+			continue
+		}
+		haveKeys(t, keys[key], typ.Field(i).Type, path+"."+key)
+	}
+}
+
+func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
+	route := func(more string) string { return minimal + more }
+	upstream := func(more string) string {
+		return "routes:\n  - listen: 127.0.0.1:1587\n    upstream:\n      address: smtp.example.com:587\n      " + more + "\n"
+	}
+	for text, want := range map[string]string{
+		"":                       `1: routes: at least one route is needed`,
+		"routes: []\n":           `1: routes: at least one route is needed`,
+		"routes: 5\n":            `1: routes: want a list`,
+		"- a\n":                  `1: : want keys and values`,
+		"routes:\n\t- x\n":       `2: found character that cannot start any token`,
+		"routes:\n  - name: a\n": "2: routes[0].listen: is needed: host:port for the mail client, 127.0.0.1:1587 for example\n2: routes[0].upstream.address: is needed: host:port of the outgoing mail server, smtp.example.com:587 for example",
+		route("polcy: {}\n"):     `4: polcy: unknown key`,
+		route("policy:\n  limits:\n    externl: 5\n"):                                       `6: policy.limits.externl: unknown key`,
+		route("policy: {action: reject, action: allow}\n"):                                  `4: policy.action: is there twice`,
+		route("policy:\n  limits: {external: -1}\n"):                                        `5: policy.limits.external: "-1": want a number, or "unlimited"`,
+		route("policy:\n  limits: {total: some}\n"):                                         `5: policy.limits.total: "some": want a number, or "unlimited"`,
+		route("policy: {action: block}\n"):                                                  `4: policy: action: "block" is none of [allow report reject]`,
+		route("policy: {action: bcc}\n"):                                                    `4: policy: action: "bcc" is none of [allow report reject]`,
+		route("policy: {override: maybe}\n"):                                                `4: policy.override: "maybe" is not true or false`,
+		route("policy: {bare_newline: fix}\n"):                                              `4: policy: bare_newline: "fix" is none of [reject normalize]`,
+		route("policy: {internal_domains: [me@example.com]}\n"):                             `4: policy: internal_domains: "me@example.com" is not a domain (write example.com, or .example.com for its subdomains)`,
+		route("policy: {internal_domains: example.com}\n"):                                  `4: policy.internal_domains: want a list`,
+		route("policy: {reject_hint: \"Grüße\"}\n"):                                         `4: policy: reject_hint: only printable US-ASCII characters can be part of an SMTP reply`,
+		route("policy: {reject_hint: " + strings.Repeat("x", 201) + "}\n"):                  `4: policy: reject_hint: longer than 200 characters`,
+		route("policy:\n  rules:\n    - name: a\n"):                                         `5: policy.rules: rules: not available in this version`,
+		route("policy: {inspect: {body: true}}\n"):                                          `4: policy.inspect: looking into bodies: not available in this version`,
+		route("policy: {limits: {organisations: 3}}\n"):                                     `4: policy.limits.organisations: counting organisations: not available in this version`,
+		route("policy: {individual: {}}\n"):                                                 `4: policy.individual: individual copies: not available in this version`,
+		route("server: {idle: 5}\n"):                                                        `4: server.idle: "5" is not a duration like 30s or 5m`,
+		route("server: {idle: soon}\n"):                                                     `4: server.idle: "soon" is not a duration like 30s or 5m`,
+		route("server: {idle: 0s}\n"):                                                       `4: server.idle: must be more than zero`,
+		route("server: {recipients: lots}\n"):                                               `4: server.recipients: "lots" is not a number`,
+		route("server: {recipients: [1]}\n"):                                                `4: server.recipients: want a single value`,
+		route("server: {max_line_bytes: 80}\n"):                                             `4: server.max_line_bytes: 80 is less than the 1000 bytes of an ordinary header line (RFC 5322)`,
+		route("server: {message_bytes: 0}\n"):                                               `4: server.message_bytes: "0": want a number of bytes, or "upstream"`,
+		route("server: {spool_dir: /tmp}\n"):                                                `4: server.spool_dir: individual copies: not available in this version`,
+		route("metrics: {listen: nowhere}\n"):                                               `4: metrics.listen: "nowhere" is not host:port`,
+		route("log: {level: loud}\n"):                                                       `4: log.level: "loud" is none of debug, info, warn, error`,
+		route("log: {format: xml}\n"):                                                       `4: log.format: "xml" is none of text, json`,
+		route("log: text\n"):                                                                `4: log: want keys and values`,
+		route("log: {level: \"${SENDGUARD_NO_SUCH}\"}\n"):                                   `4: log.level: the environment has no variable "SENDGUARD_NO_SUCH" (write $$ for a dollar sign)`,
+		strings.Replace(minimal, "127.0.0.1:1587", "0.0.0.0:25", 1):                         `2: routes[0].listen: "0.0.0.0:25" is not a loopback address; others need TLS and client authentication, which are not available in this version`,
+		strings.Replace(minimal, "127.0.0.1:1587", "':1587'", 1):                            `2: routes[0].listen: ":1587" is not a loopback address; others need TLS and client authentication, which are not available in this version`,
+		strings.Replace(minimal, "127.0.0.1:1587", "unix:/run/sg.sock", 1):                  `2: routes[0].listen: "unix:/run/sg.sock" is not host:port (unix: and systemd: are not available in this version)`,
+		strings.Replace(minimal, "listen", "tls: {cert: c, key: k}\n    listen", 1):         `2: routes[0].tls: TLS for clients: not available in this version`,
+		strings.Replace(minimal, "listen", "allow: [10.0.0.0/8]\n    listen", 1):            `2: routes[0].allow: a listener off loopback: not available in this version`,
+		strings.Replace(minimal, "listen", "name: \"a@b\"\n    listen", 1):                  `2: routes[0].name: "a@b": use letters, digits, - and _, at most 64`,
+		minimal + "  - listen: 127.0.0.1:1587\n    upstream: {address: x.example.com:25}\n": `4: routes[1].listen: 127.0.0.1:1587 is taken by route route1`,
+		strings.Replace(minimal, "smtp.example.com:587", "smtp.example.com", 1):             `3: routes[0].upstream.address: "smtp.example.com" is not host:port`,
+		strings.Replace(minimal, "smtp.example.com:587", "localhost:1587", 1):               `3: routes[0].upstream.address: localhost:1587 is where route route1 listens: mail would go round in circles`,
+		upstream("tls: ssl"):                                                                `5: routes[0].upstream.tls: "ssl" is none of starttls, implicit, none`,
+		upstream("tls: none"):                                                               `5: routes[0].upstream.tls: none is for an upstream on this machine; elsewhere mail would travel in the clear`,
+		strings.Replace(minimal, "587}", "465}", 1):                                         `3: routes[0].upstream.tls: port 465 speaks TLS from the start (RFC 8314): use tls: implicit`,
+		upstream("auth: login"):                                                             `5: routes[0].upstream.auth: login is not available in this version`,
+		upstream("auth: maybe"):                                                             `5: routes[0].upstream.auth: "maybe" is none of relay, none`,
+		upstream("password: secret"):                                                        `5: routes[0].upstream.password: auth: login: not available in this version`,
+		upstream("plaintext_upstream: true"):                                                `5: routes[0].upstream.plaintext_upstream: only with auth: none, or passwords would travel in the clear`,
+		upstream("ca_file: c.yaml"):                                                         `5: routes[0].upstream.ca_file: DIR/c.yaml holds no PEM certificate`,
+		upstream("ca_file: /no/such/file"):                                                  `5: routes[0].upstream.ca_file: open /no/such/file: no such file or directory`,
+	} {
+		path := writeConfig(t, text)
+		_, err := loadConfig(path)
+		if err == nil {
+			t.Errorf("%s\nwas taken; want %s", text, want)
+			continue
+		}
+		got := strings.ReplaceAll(strings.ReplaceAll(err.Error(), path+":", ""), filepath.Dir(path), "DIR")
+		if got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestVariablesAreExpandedAfterParsing(t *testing.T) {
+	t.Setenv("SENDGUARD_TEST_PORT", "2587")
+	t.Setenv("SENDGUARD_TEST_LIMIT", "7")
+	t.Setenv("SENDGUARD_TEST_EVIL", "x\nserver: {recipients: 1}")
+	c, err := loadConfig(writeConfig(t, "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: \"smtp.example.com:${SENDGUARD_TEST_PORT}\"}\n"+
+		"policy: {limits: {external: \"${SENDGUARD_TEST_LIMIT}\"}, reject_hint: \"costs 5$$ or $5\"}\nserver: {recipients: \"${SENDGUARD_TEST_LIMIT}\"}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%s %d %s %d", c.Routes[0].Upstream.Address, c.Policy.Limits.External, c.Policy.RejectHint, c.Server.Recipients)
+	if want := "smtp.example.com:2587 7 costs 5$ or $5 7"; got != want {
+		t.Errorf("got %q", got)
+	}
+	c, err = loadConfig(writeConfig(t, minimal+"policy: {reject_hint: \"${SENDGUARD_TEST_EVIL}\"}\n"))
+	if err == nil || c.Server.Recipients != 1000 {
+		t.Error("a variable was parsed as YAML")
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	example, err := os.ReadFile("../../config.example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	f.Add([]byte(minimal))
+	f.Add([]byte("a: &x [*x]\nroutes: *x\n"))
+	f.Add([]byte("routes: [&a {listen: x}, *a, ~, {upstream: ~}]\npolicy: !!int 5\n? [complex]\n: key\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := defaultConfig()
+		d := decoder{file: "x.yaml"}
+		d.decode(text, &c)
+		if len(d.problems) == 0 {
+			c.check(&d)
+		}
+		for _, p := range d.problems {
+			if p.line < 1 || p.text == "" {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+}

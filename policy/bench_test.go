@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"fmt"
+	"net/mail"
+	"strings"
+	"testing"
+)
+
+// recipients is an ordinary header with n addresses in To.
+func recipients(n int) []byte {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("Firstname Lastname%d <first.last%d@company%d.example>", i, i, i%97)
+	}
+	return []byte("From: Me <me@home.example>\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@home.example>\r\n" +
+		"To: " + strings.Join(list, ",\r\n ") + "\r\nSubject: hello\r\nMIME-Version: 1.0\r\n\r\n")
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, n := range []int{5, 50, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkDecide(b, recipients(n)) })
+	}
+}
+
+func benchmarkDecide(b *testing.B, header []byte) {
+	p, err := New(Settings{External: 10, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(header)))
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Decide(Message{Header: header, Sender: "me@home.example"})
+	}
+}
+
+// BenchmarkParseAddressList is what the standard library takes for the same
+// address list, without deciding anything.
+func BenchmarkParseAddressList(b *testing.B) {
+	for _, n := range []int{5, 50, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			header := string(recipients(n))
+			_, list, _ := strings.Cut(header, "To: ")
+			list, _, _ = strings.Cut(list, "\r\nSubject")
+			list = strings.ReplaceAll(list, "\r\n", "")
+			b.SetBytes(int64(len(header)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := mail.ParseAddressList(list); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHostile shows that time grows linearly: each shape in three sizes,
+// and the throughput must not fall from one to the next.
+func BenchmarkHostile(b *testing.B) {
+	for name, unit := range map[string]string{
+		"open parentheses": "(", "parentheses": "(())", "open quotes": "\"", "quotes and backslashes": "\"\\\"", "at signs": "@", "a@a@a": "a@",
+		"encoded words": "=?utf-8?q?a=40b?= ", "half encoded words": "=?", "half encoded words with text": "=?utf-8?q?", "commas": ",", "folds": "\r\n ", "angles": "<",
+		"comments in domains": "a@b(c).d", "spaced addresses": "a @ b ", "literals": "a@[", "8-bit": "\xff@\xfe", "tags": "[show 1]", "colons": ":",
+	} {
+		for _, size := range []int{1 << 16, 1 << 18, 1 << 20} {
+			b.Run(fmt.Sprintf("%s/%dk", name, size>>10), func(b *testing.B) {
+				text := strings.Repeat(unit, size/2/len(unit))
+				benchmarkDecide(b, []byte("From: me@home.example\r\nTo: "+text+"\r\nSubject: "+text+"\r\n\r\n"))
+			})
+		}
+	}
+}
