@@ -26,7 +26,10 @@ func (s *session) AuthMechanisms() []string {
 
 // Auth begins an exchange. Nothing is sent before Next is called.
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
-	if !slices.Contains(s.AuthMechanisms(), mechanism) {
+	switch offered := s.AuthMechanisms(); {
+	case len(offered) == 0:
+		return nil, s.answer(ownReply(replyNoAuth))
+	case !slices.Contains(offered, mechanism):
 		return nil, s.answer(ownReply(replyMechanism))
 	}
 	return (*authRelay)(s), nil

@@ -28,6 +28,7 @@ func TestEveryMechanismIsRelayedLineByLine(t *testing.T) {
 		"one nobody knows":    {{"AUTH X-NEW " + b64("a"), "334 " + b64("b")}, {b64("c"), "235 2.7.0 ok"}},
 		"a challenge as text": {{"AUTH LOGIN", "334 Username, please?"}, {b64("me"), "334 and the password"}, {b64("secret"), "235 2.7.0 ok"}},
 		"base64 like a verb":  {{"AUTH LOGIN", "334 VXNlcm5hbWU6"}, {"QUIT", "334 UGFzc3dvcmQ6"}, {"DATA", "235 2.7.0 ok"}},
+		"no base64 at once":   {{"AUTH PLAIN !!!", "535 5.7.8 cannot decode"}},
 		"cancelled":           {{"AUTH LOGIN", "334 VXNlcm5hbWU6"}, {"*", "501 5.7.0 you gave up"}},
 		"not base64":          {{"AUTH LOGIN", "334 VXNlcm5hbWU6"}, {"me@home!", "501 5.5.2 cannot decode"}},
 		"temporary failure":   {{"AUTH PLAIN " + b64("\x00me\x00secret"), "454 4.7.0 try again"}},
@@ -88,7 +89,7 @@ func TestMechanismsThatCannotBeRelayedAreNeitherOfferedNorTaken(t *testing.T) {
 	if ehlo := none.cmd("EHLO client.test", "250"); strings.Contains(ehlo, "AUTH") {
 		t.Errorf("with auth none announced %q", ehlo)
 	}
-	none.cmd("AUTH PLAIN "+b64("\x00me\x00secret"), "504 5.7.4")
+	none.cmd("AUTH PLAIN "+b64("\x00me\x00secret"), "502 5.5.1")
 }
 
 func TestAnUpstreamGoneInTheMiddleOfALogin(t *testing.T) {

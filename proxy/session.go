@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -32,36 +33,25 @@ type session struct {
 	sock net.Conn // to the upstream, for kill
 }
 
-// newSession is called at the client's first EHLO or HELO.
+// newSession is called at the client's first EHLO or HELO. Where there is no
+// way upstream, the client hears why at its next command, too: many try HELO
+// after a refused EHLO, and show the reply to that.
 func (s *session) newSession(c *smtp.Conn) (smtp.Session, error) {
 	if s.w.ended || s.up != nil {
 		return nil, errEnded
 	}
 	up, err := s.dialer.dial(s.ctx, c.Hostname(), s.opened)
+	s.metrics.connected(s.Name, err)
 	if err != nil {
-		s.metrics.connected(s.Name, err)
 		if d := (*dialError)(nil); errors.As(err, &d) {
-			s.fault(d.kind)
+			s.faultDetail(d.kind, d.text)
 		}
 		r := errorReply(err, replyUnreachable, s.dialer.host())
-		s.w.instead = r.raw
-		s.w.farewell = replyReconnect
-		return nil, r.smtpError()
+		s.w.farewell = string(r.raw)
+		return nil, s.answer(r)
 	}
-	s.metrics.connected(s.Name, nil)
 	s.up = up
-	s.announce(c.Server())
 	return s, nil
-}
-
-// announce has the library accept the parameters of what the upstream offers.
-func (s *session) announce(srv *smtp.Server) {
-	srv.EnableDSN = s.offers("DSN")
-	srv.EnableSMTPUTF8 = s.offers("SMTPUTF8")
-	srv.EnableREQUIRETLS = s.offers("REQUIRETLS")
-	srv.EnableDELIVERBY = s.offers("DELIVERBY")
-	srv.EnableMTPRIORITY = s.offers("MT-PRIORITY")
-	srv.EnableRRVS = s.offers("RRVS")
 }
 
 func (s *session) offers(keyword string) bool {
@@ -110,8 +100,8 @@ func (s *session) sizeLine() string {
 const localName = "localhost"
 
 // Mail relays MAIL.
-func (s *session) Mail(_ string, opts *smtp.MailOptions) error {
-	if limit := s.limits.MessageBytes; limit > 0 && opts.Size > limit {
+func (s *session) Mail(string, *smtp.MailOptions) error {
+	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
 	err := s.relay("mail")
@@ -167,8 +157,7 @@ func (s *session) answer(r reply) error {
 // lost ends the way upstream after an error and says what the client is told.
 func (s *session) lost(err error, line string) reply {
 	if s.up != nil && !errors.As(err, new(*refusal)) {
-		f, _ := upstreamFault(err)
-		s.fault(f)
+		s.faultDetail(upstreamFault(err))
 	}
 	s.hangUp()
 	return errorReply(err, line, s.dialer.host())
@@ -241,7 +230,13 @@ func (s *session) kill() {
 	}
 }
 
-func (s *session) fault(f fault) { s.metrics.fault(s.Name, f) }
+func (s *session) fault(f fault) { s.faultDetail(f, "") }
+
+// faultDetail counts and logs a fault; the detail names no host and no address.
+func (s *session) faultDetail(f fault, detail string) {
+	s.metrics.fault(s.Name, f)
+	s.log.Warn("fault", "route", s.Name, "fault", string(f), "detail", detail)
+}
 
 // screen says what the library is given of a command line: the line itself,
 // or nothing where it is answered here.
@@ -261,14 +256,28 @@ func (s *session) screen(line []byte) []byte {
 		s.w.refuse(replyBadCommand)
 	case !slices.Contains(relayed, verb):
 		s.w.refuse(replyNotImplemented)
-	case verb == "RCPT" && isPostmaster(line):
-		// RFC 5321 section 4.1.1.3; the library wants a domain.
-		return []byte("RCPT TO:<postmaster@localhost>\r\n")
 	default:
 		s.w.body = verb == "DATA"
-		return line
+		return forLibrary(verb, line)
 	}
 	return nil
+}
+
+// forLibrary returns a command as the library is to see it. Of MAIL, RCPT and
+// AUTH it needs to know only that they came: the line that is relayed is the
+// client's, and what is wrong with it is the upstream's to say.
+func forLibrary(verb string, line []byte) []byte {
+	switch verb {
+	case "MAIL":
+		return []byte("MAIL FROM:<>\r\n")
+	case "RCPT":
+		return []byte("RCPT TO:<a@b>\r\n")
+	case "AUTH":
+		if words := bytes.Fields(line); len(words) > 1 {
+			return []byte("AUTH " + string(words[1]) + "\r\n") // without the initial response
+		}
+	}
+	return line
 }
 
 // relayed are the verbs that the library and the session know. No other is
@@ -279,6 +288,8 @@ var relayed = []string{"EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "
 func (s *session) replied() {
 	switch verb := verbOf(s.w.line); {
 	case s.up == nil:
+	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
+		s.w.instead = outOfOrder[verb]
 	case s.auth.open:
 		s.cancelAuth()
 	case verb == "EHLO":
@@ -290,6 +301,14 @@ func (s *session) replied() {
 		}
 		s.w.slot = r.raw
 	}
+}
+
+// outOfOrder are the replies to commands that the library refused since they
+// came too early (RFC 5321 section 4.1.4), or without what belongs to them.
+var outOfOrder = map[string][]byte{
+	"AUTH": []byte(replyNoMechanism),
+	"DATA": []byte(replyNoRecipients),
+	"RCPT": []byte(replyNoMail),
 }
 
 // tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).
@@ -314,11 +333,6 @@ func hasControls(line []byte) bool {
 	return false
 }
 
-func isPostmaster(line []byte) bool {
-	_, path, _ := bytes.Cut(line, []byte(":"))
-	return bytes.EqualFold(bytes.TrimSpace(path), []byte("<postmaster>"))
-}
-
 // pathOf returns what stands between < and > in a MAIL command; a quoted local
 // part may hold either.
 func pathOf(line []byte) string {
@@ -338,4 +352,18 @@ func pathOf(line []byte) string {
 		}
 	}
 	return ""
+}
+
+// sizeOf returns the SIZE parameter of a MAIL command (RFC 1870), or 0.
+func sizeOf(line []byte) int64 {
+	for word := range bytes.FieldsSeq(line) {
+		if name, value, ok := bytes.Cut(word, []byte("=")); ok && bytes.EqualFold(name, []byte("SIZE")) {
+			n, err := strconv.ParseInt(string(value), 10, 64)
+			if errors.Is(err, strconv.ErrRange) {
+				return math.MaxInt64
+			}
+			return n
+		}
+	}
+	return 0
 }

@@ -157,6 +157,14 @@ type refusal struct{ reply }
 
 func (r *refusal) Error() string { return "refused by the upstream" }
 
+// refused makes an error of a reply that should have been another one.
+func refused(r reply) error {
+	if r.code < 400 {
+		return replyError(errProtocol)
+	}
+	return &refusal{r}
+}
+
 // quit takes leave and closes. The client has had its 221.
 func (u *upstream) quit() {
 	u.conn.SetDeadline(time.Now().Add(quitTime))
@@ -246,7 +254,7 @@ func (d *dialer) greet(u *upstream, helo string) error {
 	}
 	u.replied("connect", banner.code)
 	if banner.code != 220 {
-		return &refusal{banner}
+		return refused(banner)
 	}
 	if err := u.ehlo(helo); err != nil {
 		return err
@@ -299,7 +307,7 @@ func (u *upstream) ehlo(name string) error {
 			}
 		}
 		if !r.ok() {
-			return &refusal{r}
+			return refused(r)
 		}
 		return nil
 	}

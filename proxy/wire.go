@@ -78,7 +78,7 @@ func (w *wire) next() error {
 	for {
 		w.settle()
 		if w.ending {
-			w.end()
+			w.endWith("", "")
 		}
 		if w.ended {
 			return errEnded
@@ -131,15 +131,18 @@ var (
 func (w *wire) readLine() ([]byte, error) {
 	searched := 0
 	for {
+		line, found := w.in, false
 		if i := bytes.IndexByte(w.in[searched:], '\n'); i >= 0 {
-			line := w.in[:searched+i+1]
+			line, found = w.in[:searched+i+1], true
+		}
+		if len(line) > w.limits.LineBytes+len(crlf) {
+			return nil, errLineTooLong
+		}
+		if found {
 			w.in = w.in[len(line):]
 			return line, nil
 		}
-		searched = len(w.in)
-		if searched > w.limits.LineBytes {
-			return nil, errLineTooLong
-		}
+		searched = len(line)
 		if err := w.fillLine(searched == 0); err != nil {
 			return nil, err
 		}
@@ -209,10 +212,10 @@ func (w *wire) settle() {
 	w.slot, w.instead = w.slot[:0], nil
 }
 
-// say sends a reply, or several, to the client. 421 ends the connection
-// (RFC 5321 section 3.8).
+// say sends a reply to the client. 421 ends the connection (RFC 5321 section
+// 3.8), unless it will be said again at the next command.
 func (w *wire) say(reply []byte) {
-	if bytes.HasPrefix(reply, []byte("421")) {
+	if bytes.HasPrefix(reply, []byte("421")) && string(reply) != w.farewell {
 		w.ending = true
 	}
 	w.out = append(w.out, reply...)

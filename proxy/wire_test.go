@@ -175,6 +175,9 @@ func TestCommandsGoUpstreamAsTheyCame(t *testing.T) {
 		`rcpt to: <you@there.example>  NOTIFY=SUCCESS,DELAY ORCPT=rfc822;you@there.example`,
 		`RCPT TO:<postmaster>`,
 		`RCPT TO:<Postmaster>`,
+		`RCPT TO:<root>`,
+		`RCPT TO:you@there.example`,
+		`RCPT TO:<you@there.example> RRVS=2026-11-23T12:00:00Z;R HOLDFOR=5 FOO`,
 	}
 	for _, line := range commands {
 		c.cmd(line, "250")
@@ -253,8 +256,9 @@ func TestWhatIsNoCommandIsRefusedHere(t *testing.T) {
 func TestACommandLineHasALimit(t *testing.T) {
 	u := newUpstream(t)
 	c := newGuard(t, u, func(s *setup) { s.limits.LineBytes = 10_000 }).greeted()
-	c.cmd("AUTH XOAUTH2 "+strings.Repeat("A", 9_000), "235")
-	c.send("MAIL FROM:<" + strings.Repeat("a", 20_000) + "@home.example>\r\nRCPT TO:<x@y.example>\r\n")
+	c.cmd("AUTH XOAUTH2 "+strings.Repeat("A", 10_000-len("AUTH XOAUTH2 ")), "235")
+	c.cmd("RSET", "250")
+	c.send("MAIL FROM:<" + strings.Repeat("a", 10_001-len("MAIL FROM:<>")) + ">\r\nRCPT TO:<x@y.example>\r\n")
 	c.want("500 5.5.2")
 	c.ended()
 	if commands, _, _ := u.got(); slices.ContainsFunc(commands, func(s string) bool { return strings.HasPrefix(s, "MAIL") }) {
@@ -274,7 +278,7 @@ func TestAMessageBehindARefusedDATAIsNotRun(t *testing.T) {
 	c.send("MAIL FROM:<a@home.example>\r\nRCPT TO:<b@there.example>\r\nDATA\r\nSubject: x\r\n\r\nMAIL FROM:<evil@home.example>\r\n.\r\n")
 	c.want("250")
 	c.want("550 5.1.1")
-	c.want("502")
+	c.want("554 5.5.1")
 	c.want("421 4.7.0")
 	c.ended()
 	commands, _, _ := u.got()
@@ -349,7 +353,8 @@ func TestRSETEndsTheTransactionUpstream(t *testing.T) {
 	c := newGuard(t, u).greeted()
 	c.cmd("MAIL FROM:<a@home.example>", "250")
 	c.cmd("RSET", "250")
-	c.cmd("DATA", "502")
+	c.cmd("RCPT TO:<b@there.example>", "503 5.5.1")
+	c.cmd("DATA", "554 5.5.1")
 	if commands, _, _ := u.got(); !slices.Equal(commands[2:], []string{"RSET"}) {
 		t.Errorf("upstream was sent %q", commands)
 	}
