@@ -255,7 +255,7 @@ func (s *scanner) at(i int) int {
 		return i + 1
 	}
 	local, domain := s.unwrap(s.v[s.start:s.end], end), s.v[from:end]
-	if (s.gap || from > i+1) && bytes.IndexAny(domain, ".[") < 0 {
+	if (s.gap || from > i+1) && !bytes.ContainsAny(domain, ".[") {
 		s.scanText(unread)
 		s.pendingLocal, s.pendingDomain = local, domain
 	} else {
@@ -333,6 +333,7 @@ func (s *scanner) atoms(i int) int {
 		}
 	case '"': // ann@"example.org"
 		if closed, ok := closing(s.v, i, '"', '"'); ok && closed > i+2 && !s.noQuote && !s.text {
+			s.scanText(s.v[i+1 : closed-1])
 			return closed
 		}
 	}

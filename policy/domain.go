@@ -13,7 +13,7 @@ import (
 // (RFC 5890) in lower case, without the root's dot. What IDNA cannot map stays
 // as it was written, in lower case.
 func normalDomain(dst, domain []byte) []byte {
-	if bytes.IndexByte(domain, '(') >= 0 || bytes.IndexAny(domain, " \t\r\n") >= 0 {
+	if bytes.IndexByte(domain, '(') >= 0 || bytes.ContainsAny(domain, " \t\r\n") {
 		domain = withoutCFWS(domain)
 	}
 	if !isASCII(domain) {
