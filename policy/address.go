@@ -32,8 +32,8 @@ type scanner struct {
 	v    []byte
 	emit func(local, domain []byte)
 
-	// text: plain text out of a quoted string or a comment. There an address
-	// has no white space round its @, and quotes and comments do not nest.
+	// text: plain text out of a quoted string or a comment. There quotes and
+	// comments do not nest, and "Ann @ Acme" is a name.
 	text bool
 
 	start, end int  // the word; there is none where start is end
@@ -43,8 +43,8 @@ type scanner struct {
 	// Acme <ann@acme.example>"). It waits for what follows.
 	pendingLocal, pendingDomain []byte
 
-	// unread is what a quoted string holds that may be a local part. If it is
-	// none, its content counts.
+	// unread is what a quoted string holds that may be a local part. If it turns
+	// out to be none, or a part of a name, its content counts.
 	unread []byte
 
 	noQuote   bool // no closing one is left: they are plain characters
@@ -93,17 +93,27 @@ func (s *scanner) run() {
 			i = s.at(i)
 		case classAngle:
 			s.pendingLocal = nil // it was the name before <…>
+			s.read()
 			s.clear(i + 1)
 			i++
 		default:
 			if !s.keepsWord(i) {
 				s.flush()
+				s.unread = nil
 				s.clear(i + 1)
 			}
 			i++
 		}
 	}
 	s.flush()
+}
+
+// read reads what a quoted string holds that is no local part.
+func (s *scanner) read() {
+	if s.unread != nil {
+		s.scanText(s.unread)
+		s.unread = nil
+	}
 }
 
 // keepsWord reports whether the character at i stands wrongly between a word
@@ -234,32 +244,27 @@ func unescape(text []byte) []byte {
 // address. The domain may be the next word: a@b@c shows two.
 func (s *scanner) at(i int) int {
 	s.flush()
-	unread := s.unread
-	s.unread = nil
 	if i+1 < len(s.v) && s.v[i+1] == '@' { // "ann@"@example.org, its quotes lost
-		s.scanText(unread)
+		s.read()
 		return s.word(i)
 	}
-	if s.start == s.end || s.text && s.gap {
+	if s.start == s.end {
 		s.clear(i + 1)
 		return i + 1
 	}
-	from := i + 1
-	if !s.text || from < len(s.v) && s.v[from] == '\r' { // folded after the @
-		from = s.skipCFWS(from)
-	}
+	from := s.skipCFWS(i + 1)
 	end := s.domain(from)
 	if end == from {
-		s.scanText(unread)
+		s.read()
 		s.clear(i + 1)
 		return i + 1
 	}
 	local, domain := s.unwrap(s.v[s.start:s.end], end), s.v[from:end]
-	if (s.gap || from > i+1) && !bytes.ContainsAny(domain, ".[") {
-		s.scanText(unread)
-		s.pendingLocal, s.pendingDomain = local, domain
-	} else {
+	switch spaced := s.gap || from > i+1; {
+	case !spaced || bytes.ContainsAny(domain, ".["):
 		s.emit(local, domain)
+	case !s.text:
+		s.pendingLocal, s.pendingDomain = local, domain
 	}
 	s.clear(end)
 	if end < len(s.v) && s.v[end] == '@' {
@@ -382,17 +387,12 @@ func (s *scanner) closeComment(i int) (end int, ok bool) {
 }
 
 // normalLocal appends the local part to dst as addresses are compared: in
-// lower case, without the quote marks or separators of other scripts that
-// stand before it.
+// lower case, without the quote marks of other scripts that stand before it.
 func normalLocal(dst, local []byte) []byte {
 	if isASCII(local) {
 		return appendLower(dst, local)
 	}
-	bare := local
-	if i := bytes.LastIndexFunc(local, isForeignComma); i >= 0 {
-		bare = local[i:]
-	}
-	bare = bytes.TrimLeftFunc(bare, isForeignPunct)
+	bare := bytes.TrimLeftFunc(local, isOpening)
 	if len(bare) == 0 {
 		bare = local
 	}
@@ -405,6 +405,13 @@ func normalLocal(dst, local []byte) []byte {
 // isForeignComma reports what separates addresses outside US-ASCII.
 func isForeignComma(r rune) bool {
 	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
+}
+
+// isOpening reports an opening quote mark or bracket, white space or an
+// invisible mark outside US-ASCII. Windows puts such a mark before an address
+// that is copied out of a dialog.
+func isOpening(r rune) bool {
+	return r >= 0x80 && r != utf8.RuneError && unicode.In(r, unicode.Pi, unicode.Ps, unicode.Cf, unicode.White_Space)
 }
 
 // isForeignPunct reports white space, punctuation and invisible marks outside

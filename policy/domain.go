@@ -32,6 +32,10 @@ func trimDots(dst []byte, n int) []byte {
 	return dst
 }
 
+// maxDomain is how many bytes of UTF-8 are mapped to A-labels. A domain name has
+// at most 255 octets (RFC 1035 section 2.3.4); the cost of punycode is quadratic.
+const maxDomain = 1024
+
 // alabels maps an internationalised domain as mail clients do (UTS 46), up to
 // the first comma of another script and without the marks that follow it.
 func alabels(domain []byte) []byte {
@@ -39,7 +43,7 @@ func alabels(domain []byte) []byte {
 		domain = domain[:i]
 	}
 	domain = bytes.TrimRight(bytes.TrimRightFunc(domain, isForeignPunct), ".")
-	if !utf8.Valid(domain) {
+	if !utf8.Valid(domain) || len(domain) > maxDomain {
 		return appendLower(nil, domain)
 	}
 	if a, err := idna.Lookup.ToASCII(string(domain)); err == nil {

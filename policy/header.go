@@ -51,6 +51,11 @@ func parseHeader(raw []byte) header {
 		end := lineEnd(raw, pos)
 		text := bytes.TrimSuffix(raw[pos:end], crlf)
 		if len(text) == 0 {
+			// Some programs skip an empty line at the very start; a field
+			// behind it is one for them, or text that is shown.
+			if line == 1 && nameEnd(bytes.TrimSuffix(raw[end:lineEnd(raw, end)], crlf)) > 0 {
+				h.defective(ReasonUnreadableHeader, line)
+			}
 			break
 		}
 		if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 {

@@ -143,9 +143,24 @@ func withoutTags(value []byte, number int) []byte {
 			break
 		}
 		s.takeBlank(&tags[i])
-		value = rewrite(value, s.cuts(tags[i]))
+		shorter := rewrite(value, s.cuts(tags[i]))
+		if !isFolded(shorter) {
+			break
+		}
+		value = shorter
 	}
 	return value
+}
+
+// isFolded reports whether a value is that of one field: each of its lines but
+// the first begins with a blank.
+func isFolded(value []byte) bool {
+	for i, line := range bytes.Split(bytes.TrimSuffix(value, crlf), crlf) {
+		if i > 0 && (len(line) == 0 || !isBlank(line[0])) {
+			return false
+		}
+	}
+	return true
 }
 
 // takeBlank makes a tag with blanks on both sides take one of them along. A
@@ -220,7 +235,11 @@ func (s *subject) cuts(t tag) (cuts []cut) {
 				c = cut{w.textStart, w.end - 2, base64.StdEncoding.AppendEncode(nil, left)}
 			}
 		}
-		cuts = append(cuts, c)
+		if n := len(cuts) - 1; n >= 0 && joined(cuts[n], c) {
+			cuts[n].end = c.end
+		} else {
+			cuts = append(cuts, c)
+		}
 		i = end
 	}
 	for i := range cuts {
@@ -228,6 +247,9 @@ func (s *subject) cuts(t tag) (cuts []cut) {
 	}
 	return cuts
 }
+
+// joined reports whether nothing is left between two cuts that take all.
+func joined(a, b cut) bool { return a.end == b.start && len(a.with)+len(b.with) == 0 }
 
 // takeLine makes a cut that leaves a folded line blank take the line along.
 // Some programs take such a line for the end of the header.
@@ -242,13 +264,17 @@ func (s *subject) takeLine(c *cut) {
 	}
 }
 
+// maxSubject is how long a Subject may be for a tag to be looked for in it.
+// Taking one apart costs a multiple of its length in memory.
+const maxSubject = 64 << 10
+
 // override looks for the tag with the wanted number in the Subjects of h.
 // Where there are only others, wrong is the first of their numbers; it is -1
 // where there is none. Where there is the wanted one, the cuts take it out.
 func (h *header) override(wanted int) (found bool, wrong int, cuts []cut) {
 	wrong = -1
 	for _, f := range h.fields {
-		if f.kind != kindSubject {
+		if f.kind != kindSubject || f.end-f.value > maxSubject {
 			continue
 		}
 		s := parseSubject(h.body(f))

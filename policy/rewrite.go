@@ -10,8 +10,8 @@ type cut struct {
 	with       []byte
 }
 
-// rewrite returns raw with cuts made; they are in order and do not overlap.
-// Without cuts it is raw itself.
+// rewrite returns raw with cuts made; they are in order. Where two overlap, the
+// first one wins. Without cuts it is raw itself.
 func rewrite(raw []byte, cuts []cut) []byte {
 	if len(cuts) == 0 {
 		return raw
@@ -19,6 +19,9 @@ func rewrite(raw []byte, cuts []cut) []byte {
 	out := make([]byte, 0, len(raw))
 	pos := 0
 	for _, c := range cuts {
+		if c.start < pos {
+			continue
+		}
 		out = append(append(out, raw[pos:c.start]...), c.with...)
 		pos = c.end
 	}

@@ -3,12 +3,14 @@ package policy
 import (
 	"bytes"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 )
 
 var encodedWordStart = []byte("=?")
@@ -24,12 +26,14 @@ type encodedWord struct {
 }
 
 // nextWord finds the first encoded word in value from pos on. It is lenient,
-// as mail clients are: the text may hold blanks, and any length will do.
-func nextWord(value []byte, pos int) (encodedWord, bool) {
+// as mail clients are: the text may hold blanks, and any length will do. What
+// looks like the start of a word and has another start in its text is none.
+func nextWord(value []byte, pos int) (w encodedWord, found bool) {
+	end := -1 // of the text, the same for all starts before it
 	for {
 		n := bytes.Index(value[pos:], encodedWordStart)
-		if n < 0 {
-			return encodedWord{}, false
+		if n < 0 || found && pos+n >= end {
+			return w, found
 		}
 		start := pos + n
 		pos = start + 2
@@ -37,17 +41,22 @@ func nextWord(value []byte, pos int) (encodedWord, bool) {
 		if n < 0 || value[pos+n] != '?' || pos+n+2 >= len(value) || value[pos+n+2] != '?' {
 			continue
 		}
-		w := encodedWord{start: start, charset: string(value[pos : pos+n]), encoding: value[pos+n+1] | 0x20, textStart: pos + n + 3}
-		if w.encoding != 'q' && w.encoding != 'b' {
+		encoding, textStart := value[pos+n+1]|0x20, pos+n+3
+		if encoding != 'q' && encoding != 'b' {
 			continue
 		}
-		if n = bytes.Index(value[w.textStart:], []byte("?=")); n < 0 {
-			return encodedWord{}, false // nor does any later one end
+		if found && textStart > end {
+			return w, true
 		}
-		w.text = value[w.textStart : w.textStart+n]
-		w.end = w.textStart + n + 2
-		w.charset, _, _ = strings.Cut(w.charset, "*") // a language (RFC 2231 section 5)
-		return w, true
+		if end < textStart {
+			if end = bytes.Index(value[textStart:], []byte("?=")); end < 0 {
+				return encodedWord{}, false // nor does any later one end
+			}
+			end += textStart
+		}
+		charset, _, _ := strings.Cut(string(value[pos:pos+n]), "*") // a language (RFC 2231 section 5)
+		w, found = encodedWord{start, end + 2, charset, encoding, value[textStart:end], textStart}, true
+		pos = textStart
 	}
 }
 
@@ -59,10 +68,13 @@ func (w encodedWord) bytes() []byte {
 	return decodeQText(w.text)
 }
 
-// isBroken reports a B word that holds what is no base64. Mail clients show
-// such a word as it is written.
+// isBroken reports a word whose text its encoding does not allow. Mail clients
+// show such a word as it is written.
 func (w encodedWord) isBroken() bool {
-	return w.encoding == 'b' && bytes.ContainsFunc(bytes.TrimRight(w.text, "="), func(r rune) bool { return !isBase64(r) })
+	if w.encoding == 'q' {
+		return bytes.ContainsAny(w.text, " \t\r\n,;<>()\"")
+	}
+	return bytes.ContainsFunc(bytes.TrimRight(w.text, "="), func(r rune) bool { return !isBase64(r) })
 }
 
 func decodeQText(text []byte) []byte {
@@ -129,8 +141,9 @@ func decodeBase64(text []byte) []byte {
 }
 
 // decodeWords returns value with its encoded words in UTF-8. White space
-// between two of them goes, and those of one charset are decoded together,
-// since some senders cut a character, or an address, in two. Where they stand
+// between two of them goes. Those of one charset are decoded together, since
+// some senders cut a character, or an address, in two; where that says another
+// thing than each by itself, both are in the result. Where they stand
 // does not matter: mail clients decode them in quoted strings and comments
 // too. Characters that would open or close a quoted string, a comment or an
 // angle bracket become blanks: decoded, they are text.
@@ -147,6 +160,7 @@ func decodeWords(value []byte) []byte {
 			out = append(appendPlain(out, w.text), ' ')
 		}
 		text := bytes.Clone(w.text)
+		apart := appendText(nil, w.charset, w.bytes())
 		pos = w.end
 		for {
 			next, ok := nextWord(value, pos)
@@ -154,10 +168,15 @@ func decodeWords(value []byte) []byte {
 				break
 			}
 			text = append(text, next.text...)
+			apart = appendText(apart, next.charset, next.bytes())
 			pos = next.end
 		}
 		w.text = text
-		out = appendText(out, w.charset, w.bytes())
+		together := appendText(nil, w.charset, w.bytes())
+		out = append(out, together...)
+		if !bytes.Equal(together, apart) {
+			out = append(append(out, ' '), apart...)
+		}
 		pos += blanksBeforeWord(value[pos:])
 	}
 	return append(out, value[pos:]...)
@@ -185,8 +204,18 @@ func blanksBeforeWord(rest []byte) int {
 // a superset of US-ASCII is read as US-ASCII, too: so it is shown by a mail
 // client that does not know the charset.
 func appendText(dst []byte, charset string, text []byte) []byte {
-	if strings.EqualFold(charset, "utf-7") || strings.EqualFold(charset, "unicode-1-1-utf-7") {
-		return appendPlain(appendPlain(dst, decodeUTF7(text)), text)
+	switch name := strings.ToLower(charset); {
+	case slices.Contains(utf7Names, name):
+		return appendPlain(append(appendPlain(dst, decodeUTF7(text)), ' '), text)
+	case strings.HasPrefix(name, "utf-16") || name == "utf16": // the byte order may be either
+		for _, order := range []unicode.Endianness{unicode.BigEndian, unicode.LittleEndian} {
+			decoded, _ := unicode.UTF16(order, unicode.UseBOM).NewDecoder().Bytes(text)
+			dst = append(appendPlain(dst, decoded), ' ')
+		}
+		if bytes.IndexByte(text, 0) < 0 {
+			dst = appendPlain(dst, text)
+		}
+		return dst
 	}
 	enc := lookupCharset(charset)
 	if enc == nil {
@@ -202,6 +231,9 @@ func appendText(dst []byte, charset string, text []byte) []byte {
 	}
 	return dst
 }
+
+// utf7Names are the names of UTF-7 in the IANA registry and in use.
+var utf7Names = []string{"utf-7", "utf7", "csutf7", "unicode-1-1-utf-7", "csunicode11utf7", "x-unicode-2-0-utf-7"}
 
 // appendPlain appends text with blanks for what would open or close a quoted
 // string, a comment or an angle bracket.

@@ -50,16 +50,7 @@ func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	if err != nil {
 		return nil, false, s.answer(s.lost(err, replyLost))
 	}
-	return nil, r.code == 235, s.answer334(r)
-}
-
-// answer334 is answer, but for a challenge, which is no error.
-func (s *session) answer334(r reply) error {
-	if r.code == 334 {
-		s.w.instead = r.raw
-		return nil
-	}
-	return s.answer(r)
+	return nil, r.code == 235, s.answer(r)
 }
 
 // cancelAuth is called after each line of an exchange. Where the library did

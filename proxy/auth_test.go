@@ -92,6 +92,20 @@ func TestMechanismsThatCannotBeRelayedAreNeitherOfferedNorTaken(t *testing.T) {
 	none.cmd("AUTH PLAIN "+b64("\x00me\x00secret"), "502 5.5.1")
 }
 
+func TestControlCharactersInALoginNeverGoUpstream(t *testing.T) {
+	u := newUpstream(t)
+	u.on = func(line string) string {
+		return map[string]string{"AUTH LOGIN": "334 VXNlcm5hbWU6", "*": "501 5.7.0 cancelled"}[line]
+	}
+	c := newGuard(t, u).greeted()
+	c.cmd("AUTH LOGIN", "334")
+	c.cmd("*\rMAIL FROM:<me@home.example>\rRCPT TO:<you@there.example>\rDATA\rTo: leak\r\r.\r\x00", "501 5.7.0 cancelled")
+	c.cmd("NOOP", "250")
+	if got, _, _ := u.got(); !slices.Equal(got[1:], []string{"AUTH LOGIN", "*", "NOOP"}) {
+		t.Errorf("upstream was sent %q", got)
+	}
+}
+
 func TestAnUpstreamGoneInTheMiddleOfALogin(t *testing.T) {
 	u := newUpstream(t)
 	u.on = func(line string) string {

@@ -48,11 +48,12 @@ func (s *session) Data(io.Reader) error {
 	defer body.release()
 	start := time.Now()
 	s.w.takeBody()
-	m := &passage{session: s, body: body}
-	r := m.pass()
-	s.buffers.give(m.held)
-	m.record(time.Since(start))
-	return s.answer(r)
+	m := &passage{session: s, body: body, outcome: outcomeUpstreamFailed}
+	defer func() { // also after a panic, which the library makes a 421
+		s.buffers.give(m.held)
+		m.record(time.Since(start))
+	}()
+	return s.answer(m.pass())
 }
 
 // pass takes the message to its end, whatever becomes of it, and returns what
@@ -69,7 +70,9 @@ func (m *passage) pass() reply {
 	case err != nil:
 		return m.brokeOff(err)
 	}
-	m.decide(header)
+	if !m.decide(header) {
+		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	}
 	if m.verdict.Refused() {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.policy, m.verdict))
 	}
@@ -125,8 +128,14 @@ func (m *passage) readHeader() ([]byte, error) {
 // headerEnd returns where the header ends in b, its empty line included, or -1.
 // There is none in b[:searched].
 func headerEnd(b []byte, searched int) int {
-	if bytes.HasPrefix(b, crlf) {
-		return len(crlf)
+	if bytes.HasPrefix(b, crlf) { // an empty header, with the line behind it: see policy
+		switch n := bytes.Index(b[len(crlf):], crlf); {
+		case n >= 0:
+			return n + 2*len(crlf)
+		case len(b) > maxFirstLine:
+			return len(b)
+		}
+		return -1
 	}
 	from := max(0, searched-3)
 	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
@@ -134,6 +143,9 @@ func headerEnd(b []byte, searched int) int {
 	}
 	return -1
 }
+
+// maxFirstLine is how much of the first line is looked at behind an empty header.
+const maxFirstLine = 4096
 
 // checkLines holds the lines of a header against the limit.
 func (m *passage) checkLines(header []byte) error {
@@ -154,8 +166,18 @@ func (m *passage) hold(n int) bool {
 	return true
 }
 
-// decide has the policy look at the header, without its dot-stuffing.
-func (m *passage) decide(header []byte) {
+// decideFactor is how much memory a decision may take, as a multiple of the
+// header: for its fields, its addresses and what is decoded of it.
+const decideFactor = 16
+
+// decide has the policy look at the header, without its dot-stuffing. It
+// reports false where there is no memory to do so.
+func (m *passage) decide(header []byte) bool {
+	memory := decideFactor * len(header)
+	if !m.buffers.take(memory) {
+		return false
+	}
+	defer m.buffers.give(memory)
 	start := time.Now()
 	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender})
 	if m.body.bare && !v.Refused() {
@@ -163,6 +185,7 @@ func (m *passage) decide(header []byte) {
 	}
 	m.verdict = &v
 	m.metrics.decided(time.Since(start))
+	return true
 }
 
 // send opens DATA upstream and has the message follow, as the client sends it,

@@ -86,7 +86,7 @@ func newReply(raw []byte) reply {
 // smtpError hands a reply to the library, which needs it to know whether a
 // command went well. The client is told the reply itself, see wire.settle.
 func (r reply) smtpError() error {
-	if r.ok() {
+	if r.code < 400 {
 		return nil
 	}
 	return &smtp.SMTPError{Code: r.code, EnhancedCode: smtp.NoEnhancedCode, Message: r.text()}

@@ -29,8 +29,9 @@ type session struct {
 	dataOpen    bool // the upstream takes a message that is not finished
 	auth        authState
 
-	mu   sync.Mutex
-	sock net.Conn // to the upstream, for kill
+	mu     sync.Mutex
+	sock   net.Conn // to the upstream, for kill
+	killed bool
 }
 
 // newSession is called at the client's first EHLO or HELO. Where there is no
@@ -188,6 +189,9 @@ func (s *session) Reset() {
 	if !s.transaction {
 		return
 	}
+	if len(s.w.slot) > 0 { // the reply to a message need not wait
+		s.w.settle()
+	}
 	if r, err := s.ask("rset", []byte("RSET\r\n")); err != nil || !r.ok() {
 		if err == nil {
 			err = errProtocol
@@ -216,14 +220,18 @@ func (s *session) Logout() error {
 // opened notes the upstream's socket for kill.
 func (s *session) opened(conn net.Conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.sock = conn
-	s.mu.Unlock()
+	if s.killed {
+		conn.Close()
+	}
 }
 
 // kill ends both connections at once. It may be called from any goroutine.
 func (s *session) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.killed = true
 	s.w.conn.Close()
 	if s.sock != nil {
 		s.sock.Close()
@@ -241,8 +249,11 @@ func (s *session) faultDetail(f fault, detail string) {
 // screen says what the library is given of a command line: the line itself,
 // or nothing where it is answered here.
 func (s *session) screen(line []byte) []byte {
-	if s.auth.open {
-		return line // base64 can spell any verb
+	if s.auth.open { // base64 can spell any verb
+		if hasControls(line) {
+			s.w.line = append(s.w.line[:0], "*\r\n"...)
+		}
+		return s.w.line
 	}
 	verb := verbOf(line)
 	switch {

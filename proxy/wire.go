@@ -130,7 +130,7 @@ var (
 // it, so that a trickle of bytes does not keep a connection open.
 func (w *wire) readLine() ([]byte, error) {
 	searched := 0
-	for {
+	for first := true; ; first = false {
 		line, found := w.in, false
 		if i := bytes.IndexByte(w.in[searched:], '\n'); i >= 0 {
 			line, found = w.in[:searched+i+1], true
@@ -143,14 +143,14 @@ func (w *wire) readLine() ([]byte, error) {
 			return line, nil
 		}
 		searched = len(line)
-		if err := w.fillLine(searched == 0); err != nil {
+		if err := w.fillLine(first); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// fillLine reads more of a command line. first says that there is none of it
-// yet: then the deadline starts, and a stop may come in between.
+// fillLine reads more of a command line. first says that the wait for it
+// begins: the deadline starts, and a stop may come in between.
 func (w *wire) fillLine(first bool) error {
 	w.flush()
 	if first {
@@ -300,13 +300,13 @@ func (w *wire) refuseBody() {
 // last command, or what comes within the stall limit. An end of the
 // connection is never io.EOF.
 func (w *wire) readBody(b []byte) (int, error) {
+	if w.ended {
+		return 0, errEnded
+	}
 	if len(w.in) > 0 {
 		n := copy(b, w.in)
 		w.in = w.in[n:]
 		return n, nil
-	}
-	if w.ended {
-		return 0, errEnded
 	}
 	w.conn.SetReadDeadline(time.Now().Add(w.limits.Stall))
 	n, err := w.conn.Read(b)

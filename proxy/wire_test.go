@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -438,5 +439,82 @@ func TestLimitOfRecipients(t *testing.T) {
 		c.cmd("DATA", "354")
 		c.send(plain + ".\r\n")
 		c.want("250")
+	}
+}
+
+func TestARefusalDoesNotWaitForTheUpstreamsRSET(t *testing.T) {
+	u := newUpstream(t)
+	told := make(chan struct{})
+	u.on = func(line string) string {
+		if line == "RSET" {
+			select {
+			case <-told:
+			case <-time.After(patience):
+				return "451 nobody was told"
+			}
+		}
+		return ""
+	}
+	c := newGuard(t, u).greeted()
+	c.message(leaking(43), "550 5.7.1")
+	close(told)
+	c.message(plain, "250")
+}
+
+func TestAHalfCommandBehindAMessageHasItsOwnTime(t *testing.T) {
+	u := newUpstream(t)
+	u.on = func(line string) string {
+		if line == "." {
+			time.Sleep(200 * time.Millisecond) // the upstream is slower than stall
+		}
+		return ""
+	}
+	c := newGuard(t, u, func(s *setup) { s.limits.Stall = 100 * time.Millisecond }).greeted()
+	c.envelope()
+	c.send(plain + ".\r\nNO")
+	c.want("250")
+	c.send("OP\r\n")
+	c.want("250")
+}
+
+func TestAStopEndsAClientWithHalfACommand(t *testing.T) {
+	g := newGuard(t, newUpstream(t))
+	c := g.greeted()
+	c.cmd("NOOP", "250")
+	c.send("NOOP\r\nNO") // in one packet, so that the half is there when the first is answered
+	c.want("250")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := g.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	c.want("421 4.3.2")
+	c.ended()
+}
+
+func TestAMessageThatWasBufferedWhenItsConnectionBrokeIsNotSent(t *testing.T) {
+	u := newUpstream(t)
+	asked, gone := make(chan struct{}), make(chan struct{})
+	u.on = func(line string) string {
+		if strings.HasPrefix(line, "RCPT") {
+			close(asked)
+			select {
+			case <-gone:
+			case <-time.After(patience):
+			}
+		}
+		return ""
+	}
+	g := newGuard(t, u)
+	c := g.greeted()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	c.send("RCPT TO:<you@there.example>\r\nDATA\r\n" + plain + ".\r\n")
+	<-asked
+	c.conn.(*net.TCPConn).SetLinger(0) // a reset
+	c.conn.Close()
+	close(gone)
+	waitUntil(t, "the session to end", func() bool { return g.counter("sendguard_open_sessions") == 0 })
+	if _, got, _ := u.got(); len(got) > 0 {
+		t.Errorf("upstream got %q", got)
 	}
 }
