@@ -6,6 +6,8 @@ type Exposure struct {
 	Visible  int // all of them
 	Internal int // inside the internal domains
 	External int // the others
+	// Organisations is how many organisations the external ones belong to.
+	Organisations int
 	Fields   []FieldCount
 }
 

@@ -126,6 +126,12 @@ type Message struct {
 	Header []byte
 	// Sender is the reverse-path of the envelope, without angle brackets.
 	Sender string
+	// Recipients are the forward-paths of the envelope, without angle brackets.
+	Recipients []string
+	// Route is the name of the route that the message takes.
+	Route string
+	// Body is the begin of the body, as far as WantsBody asks for it.
+	Body []byte
 }
 
 // A Verdict is what is to be done with one message, and why.
