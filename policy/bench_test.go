@@ -24,7 +24,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func benchmarkDecide(b *testing.B, header []byte) {
-	p, err := New(Settings{External: 10, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	p, err := New(Settings{External: 10, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,5 +1,7 @@
 package policy
 
+import "maps"
+
 // An Exposure is what a message shows: how many distinct addresses every
 // recipient would see in its header, the sender's own left out.
 type Exposure struct {
@@ -8,7 +10,7 @@ type Exposure struct {
 	External int // the others
 	// Organisations is how many organisations the external ones belong to.
 	Organisations int
-	Fields   []FieldCount
+	Fields        []FieldCount
 }
 
 // A FieldCount is how many of the visible addresses a field shows that no
@@ -37,12 +39,9 @@ var showsAddresses = [kindCount]bool{
 
 // expose counts the addresses that the fields of h show. Fields for which
 // hidden is true are taken out before the message goes on.
-func expose(h *header, envelopeSender string, internal domainSet, hidden func(field) bool) Exposure {
-	set := newAddressSet()
-	set.addOwn(distinctAddresses([]byte(envelopeSender)))
-	for _, kind := range []fieldKind{kindFrom, kindSender, kindReplyTo} {
-		set.addOwn(distinctAddresses(h.bodies(kind)...))
-	}
+func (p *Policy) expose(h *header, own *addressSet, hidden func(field) bool) Exposure {
+	set := own.clone()
+	orgs := organisations{p.personal, map[string]struct{}{}, map[string]struct{}{}}
 	var e Exposure
 	var counts [kindCount]int
 	for _, f := range h.fields {
@@ -54,10 +53,13 @@ func expose(h *header, envelopeSender string, internal domainSet, hidden func(fi
 			switch {
 			case !added:
 				return
-			case internal.has(domain):
+			case p.internal.has(domain):
 				e.Internal++
 			default:
 				e.External++
+				if orgs.isNew(domain) {
+					e.Organisations++
+				}
 			}
 			e.Visible++
 			counts[f.kind]++
@@ -71,6 +73,16 @@ func expose(h *header, envelopeSender string, internal domainSet, hidden func(fi
 	return e
 }
 
+// ownAddresses are the sender's own, which do not count.
+func (h *header) ownAddresses(envelopeSender string) *addressSet {
+	own := newAddressSet()
+	own.addOwn(distinctAddresses([]byte(envelopeSender)))
+	for _, kind := range []fieldKind{kindFrom, kindSender, kindReplyTo} {
+		own.addOwn(distinctAddresses(h.bodies(kind)...))
+	}
+	return own
+}
+
 // An addressSet holds addresses as they are compared: normal local part, @,
 // normal domain.
 type addressSet struct {
@@ -80,6 +92,15 @@ type addressSet struct {
 
 func newAddressSet() *addressSet {
 	return &addressSet{seen: make(map[string]struct{}), key: make([]byte, 0, 128)}
+}
+
+func (s *addressSet) clone() *addressSet {
+	return &addressSet{seen: maps.Clone(s.seen), key: make([]byte, 0, 128)}
+}
+
+func (s *addressSet) has(key []byte) bool {
+	_, ok := s.seen[string(key)]
+	return ok
 }
 
 // add puts an address into the set. It returns its normal domain, good until

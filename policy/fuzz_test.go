@@ -29,7 +29,7 @@ func FuzzDecide(f *testing.F) {
 			f.Add([]byte(strings.ReplaceAll(header, "\n", "\r\n")))
 		}
 	}
-	p, err := New(Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 1, Total: 3, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	p, err := New(Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 1, Organisations: Unlimited, Total: 3, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
 	if err != nil {
 		f.Fatal(err)
 	}

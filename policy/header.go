@@ -143,6 +143,9 @@ const (
 	kindResentBcc
 	kindSubject
 	kindDKIMSignature
+	kindInReplyTo
+	kindReferences
+	kindContentType
 	kindCount
 )
 
@@ -162,6 +165,9 @@ var fieldNames = [kindCount]string{
 	kindResentBcc:      "Resent-Bcc",
 	kindSubject:        "Subject",
 	kindDKIMSignature:  "DKIM-Signature",
+	kindInReplyTo:      "In-Reply-To",
+	kindReferences:     "References",
+	kindContentType:    "Content-Type",
 }
 
 // kindOf finds the kind of a field name, in any letter case.

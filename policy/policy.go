@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // An Action is what the policy wants done with a message that is over a limit.
@@ -12,35 +13,42 @@ const (
 	Allow  Action = "allow"  // no limits
 	Report Action = "report" // let it through, count it and log it: for a trial run
 	Reject Action = "reject" // refuse it
+	Bcc    Action = "bcc"    // take the outside addresses out of sight
 
 	// Override is a verdict only: the sender confirmed the number in the Subject.
 	Override Action = "override"
 )
 
 // Actions are the actions that a configuration may name.
-var Actions = []Action{Allow, Report, Reject}
+var Actions = []Action{Allow, Report, Reject, Bcc}
 
 // A Reason says why a verdict was reached.
 type Reason string
 
 const (
-	ReasonNone             Reason = "none"
-	ReasonTooManyExternal  Reason = "too_many_external"
-	ReasonTooManyTotal     Reason = "too_many_total"
-	ReasonUnreadableHeader Reason = "unreadable_header"
-	ReasonBareNewline      Reason = "bare_newline"
+	ReasonNone                 Reason = "none"
+	ReasonTooManyExternal      Reason = "too_many_external"
+	ReasonTooManyOrganisations Reason = "too_many_organisations"
+	ReasonTooManyTotal         Reason = "too_many_total"
+	ReasonUnreadableHeader     Reason = "unreadable_header"
+	ReasonBareNewline          Reason = "bare_newline"
+
+	// A rewrite was called for and refused.
+	ReasonSigned    Reason = "signed"    // a DKIM signature covers what it would change
+	ReasonSealed    Reason = "sealed"    // encrypted: the addresses may be inside, too
+	ReasonAttendees Reason = "attendees" // an invitation lists them again
 )
 
 // PossibleVerdicts lists the pairs of Action and Reason that a verdict may
 // have; its other values are zero.
 func PossibleVerdicts() (all []Verdict) {
 	all = append(all, Verdict{Action: Allow, Reason: ReasonNone})
-	for _, r := range []Reason{ReasonTooManyExternal, ReasonTooManyTotal} {
-		for _, a := range []Action{Report, Reject, Override} {
+	for _, r := range []Reason{ReasonTooManyExternal, ReasonTooManyOrganisations, ReasonTooManyTotal} {
+		for _, a := range []Action{Report, Reject, Bcc, Override} {
 			all = append(all, Verdict{Action: a, Reason: r})
 		}
 	}
-	for _, r := range []Reason{ReasonUnreadableHeader, ReasonBareNewline} {
+	for _, r := range []Reason{ReasonUnreadableHeader, ReasonBareNewline, ReasonSigned, ReasonSealed, ReasonAttendees} {
 		all = append(all, Verdict{Action: Reject, Reason: r})
 	}
 	return all
@@ -72,19 +80,25 @@ var BareNewlines = []BareNewline{RejectBare, NormalizeBare}
 // Settings are the values of a policy, as a configuration gives them.
 type Settings struct {
 	InternalDomains []string // example.com; .example.com for its subdomains
+	PersonalDomains []string // further providers of personal mailboxes
 	External        Limit    // most outside addresses shown
+	Organisations   Limit    // most organisations of outside addresses
 	Total           Limit    // most addresses shown
 	Action          Action
 	Override        bool // [show N] in the Subject lifts the limits
 	StripBcc        bool // take Bcc and Resent-Bcc out
 	BareNewline     BareNewline
 	RejectHint      string // printable US-ASCII, appended to refusals
+	Rules           []Rule // tried in order, before the values above
 }
 
 // A Policy decides. It does not change and may be used by many goroutines.
 type Policy struct {
 	Settings
-	internal domainSet
+	internal, personal domainSet
+	base               values
+	rules              []compiledRule
+	wantsBody          bool
 }
 
 // New makes a policy. An error says which setting is wrong.
@@ -93,26 +107,46 @@ func New(s Settings) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("internal_domains: %w", err)
 	}
-	if !slices.Contains(Actions, s.Action) {
-		return nil, fmt.Errorf("action: %q is none of %v", s.Action, Actions)
+	personal, err := newDomainSet(s.PersonalDomains)
+	if err != nil {
+		return nil, fmt.Errorf("personal_domains: %w", err)
 	}
 	if !slices.Contains(BareNewlines, s.BareNewline) {
 		return nil, fmt.Errorf("bare_newline: %q is none of %v", s.BareNewline, BareNewlines)
 	}
-	for _, limit := range []Limit{s.External, s.Total} {
-		if limit < Unlimited {
-			return nil, fmt.Errorf("limits: %d is less than zero", limit)
+	p := &Policy{Settings: s, internal: internal, personal: personal, base: s.values()}
+	p.wantsBody = s.Action == Bcc
+	if err := p.base.check(); err != nil {
+		return nil, err
+	}
+	for i, r := range s.Rules {
+		c, err := r.compile(p.base)
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d].%w", i, err)
 		}
+		p.wantsBody = p.wantsBody || c.values.action == Bcc || r.Match.Calendar != nil
+		p.rules = append(p.rules, c)
 	}
-	if len(s.RejectHint) > maxHint {
-		return nil, fmt.Errorf("reject_hint: longer than %d characters", maxHint)
+	return p, nil
+}
+
+// RuleNames lists what Rule of a verdict may be.
+func (p *Policy) RuleNames() []string {
+	names := []string{RulePolicy}
+	for _, r := range p.rules {
+		names = append(names, r.values.rule)
 	}
-	for _, c := range s.RejectHint {
-		if c < ' ' || c > '~' {
-			return nil, fmt.Errorf("reject_hint: only printable US-ASCII characters can be part of an SMTP reply")
-		}
+	return names
+}
+
+// WantsBody reports whether Decide needs the begin of the body, up to MaxBody,
+// beside the header: a part of it may be an invitation.
+func (p *Policy) WantsBody(raw []byte) bool {
+	if !p.wantsBody {
+		return false
 	}
-	return &Policy{s, internal}, nil
+	h := parseHeader(raw)
+	return strings.HasPrefix(h.contentType(), "multipart/")
 }
 
 // maxHint keeps a refusal within the 512 bytes of a reply line (RFC 5321
@@ -141,13 +175,22 @@ type Verdict struct {
 	Reason   Reason
 	Exposure Exposure
 
-	// Count and Limit belong to the exceeded limit that gave the reason.
-	Count int
-	Limit Limit
+	// Count and Limit belong to the limit that was exceeded, which CountOf
+	// names: it is Reason but where a rewrite was refused.
+	Count   int
+	Limit   Limit
+	CountOf Reason
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int
 	// Line is where a header cannot be read, the first line being 1.
 	Line int
+
+	// Concealed is how many addresses a rewrite took out of sight.
+	Concealed int
+	// Override says that [show N] would lift the limits, Hint what a refusal
+	// ends with, Outside that there is an inside.
+	Override, Outside bool
+	Hint              string
 
 	// Header is the header to send: the bytes that came, or a copy of them
 	// with what had to go cut out. It is nil where the message is refused.
@@ -158,10 +201,10 @@ type Verdict struct {
 // Refused reports whether the message must not go out.
 func (v *Verdict) Refused() bool { return v.Action == Reject }
 
-// WithBareNewline is the verdict for a message that may go out by its header
-// and has a bare CR or LF in its body.
-func (v Verdict) WithBareNewline() Verdict {
-	v.Action, v.Reason, v.Header = Reject, ReasonBareNewline, nil
+// RefusedFor is the verdict for a message that may go out by its header, but
+// not for what its body shows: a bare CR or LF, or an invitation.
+func (v Verdict) RefusedFor(r Reason) Verdict {
+	v.Action, v.Reason, v.Header, v.Concealed = Reject, r, nil, 0
 	return v
 }
 
@@ -170,53 +213,82 @@ func (v Verdict) WithBareNewline() Verdict {
 func (p *Policy) Decide(m Message) Verdict {
 	h := parseHeader(m.Header)
 	signed := h.signedKinds()
-	stripped := func(f field) bool {
+	hidden := func(f field) bool {
 		return p.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !signed[f.kind]
 	}
-	v := Verdict{Action: Allow, Rule: RulePolicy, Reason: ReasonNone, Claimed: -1, Limit: Unlimited}
-	v.Exposure = expose(&h, m.Sender, p.internal, stripped)
+	own := h.ownAddresses(m.Sender)
+	rule := p.valuesFor(&h, &m)
+	v := Verdict{Action: Allow, Rule: rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
+		Override: rule.override, Hint: rule.hint, Outside: len(p.internal) > 0}
+	v.Exposure = p.expose(&h, own, hidden)
 	if h.defect.reason != "" {
 		v.Action, v.Reason, v.Line = Reject, h.defect.reason, h.defect.line
 		return v
 	}
 	var cuts []cut
 	for _, f := range h.fields {
-		if stripped(f) {
+		if hidden(f) {
 			cuts = append(cuts, cut{f.start, f.end, nil})
 		}
 	}
-	if p.Action != Allow {
-		v.Reason, v.Count, v.Limit = p.exceeded(v.Exposure)
+	if rule.action != Allow {
+		v.Reason, v.Count, v.Limit = rule.exceeded(v.Exposure)
+		v.CountOf = v.Reason
 	}
 	if v.Reason != ReasonNone {
-		v.Action = p.Action
-		if p.Override {
-			found, wrong, tagCuts := h.override(v.Count)
-			switch {
-			case found:
-				v.Action = Override
-				if !signed[kindSubject] {
-					cuts = append(cuts, tagCuts...)
-				}
-			case v.Action == Reject:
-				v.Claimed = wrong
-			}
-		}
+		more := p.overLimit(&h, &m, &v, rule, own, hidden, signed)
+		cuts = append(cuts, more...)
 	}
 	if !v.Refused() {
+		v.Claimed = -1
 		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
 		v.Header, v.Rewritten = rewrite(m.Header, cuts), len(cuts) > 0
 	}
 	return v
 }
 
-// exceeded names the first limit that the exposure exceeds.
-func (p *Policy) exceeded(e Exposure) (Reason, int, Limit) {
+// overLimit decides about a message that is over a limit, and returns the cuts
+// that this takes.
+func (p *Policy) overLimit(h *header, m *Message, v *Verdict, rule *values, own *addressSet, hidden func(field) bool, signed [kindCount]bool) []cut {
+	v.Action = rule.action
+	if rule.override {
+		found, wrong, cuts := h.override(v.Count)
+		if found {
+			v.Action = Override
+			if signed[kindSubject] {
+				return nil
+			}
+			return cuts
+		}
+		v.Claimed = wrong
+	}
+	if v.Action != Bcc {
+		return nil
+	}
+	cuts, changed := h.conceal(p.internal, own, hidden)
+	if reason := h.rewriteRefusal(changed, signed, m.Body); reason != ReasonNone {
+		v.Action, v.Reason = Reject, reason
+		return nil
+	}
+	again := parseHeader(rewrite(m.Header, cuts))
+	after := p.expose(&again, own, hidden)
+	if reason, _, _ := rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
+		v.Action = Reject
+		return nil
+	}
+	v.Concealed = v.Exposure.Visible - after.Visible
+	return cuts
+}
+
+// exceeded names the first limit that an exposure exceeds.
+func (r *values) exceeded(e Exposure) (Reason, int, Limit) {
 	switch {
-	case p.External.exceededBy(e.External):
-		return ReasonTooManyExternal, e.External, p.External
-	case p.Total.exceededBy(e.Visible):
-		return ReasonTooManyTotal, e.Visible, p.Total
+	case r.external.exceededBy(e.External):
+		return ReasonTooManyExternal, e.External, r.external
+	case r.organisations.exceededBy(e.Organisations):
+		return ReasonTooManyOrganisations, e.Organisations, r.organisations
+	case r.total.exceededBy(e.Visible):
+		return ReasonTooManyTotal, e.Visible, r.total
 	}
 	return ReasonNone, 0, Unlimited
 }

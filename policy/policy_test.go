@@ -25,7 +25,7 @@ type testCase struct {
 	comment  string
 	keys     string // the settings as written, without want
 	settings Settings
-	sender   string
+	message  Message
 	want     string
 	header   string // as written
 	sent     string // as written, what goes on
@@ -38,7 +38,7 @@ func readCase(t *testing.T, path string) *testCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCase{path: path, settings: Settings{External: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}}
+	c := &testCase{path: path, settings: Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}}
 	top, message, ok := strings.Cut(string(text), "\n\n")
 	if !ok {
 		t.Fatalf("%s: no empty line before the header", path)
@@ -54,7 +54,11 @@ func readCase(t *testing.T, path string) *testCase {
 			c.want = value
 			continue
 		case key == "sender":
-			c.sender = value
+			c.message.Sender = value
+		case key == "recipients":
+			c.message.Recipients = strings.Fields(value)
+		case key == "route":
+			c.message.Route = value
 		default:
 			c.set(t, key, value)
 		}
@@ -79,7 +83,16 @@ func (c *testCase) set(t *testing.T, key, value string) {
 		return Limit(n)
 	}
 	truth := func() (b bool) { b, err = strconv.ParseBool(value); return b }
+	if rest, ok := strings.CutPrefix(key, "rule."); ok {
+		name, key, _ := strings.Cut(rest, ".")
+		c.setRule(t, c.rule(name), key, value)
+		return
+	}
 	switch s := &c.settings; key {
+	case "personal_domains":
+		s.PersonalDomains = strings.Fields(value)
+	case "limits.organisations":
+		s.Organisations = number()
 	case "internal_domains":
 		s.InternalDomains = strings.Fields(value)
 	case "limits.external":
@@ -97,6 +110,68 @@ func (c *testCase) set(t *testing.T, key, value string) {
 	}
 	if err != nil {
 		t.Fatalf("%s: %s: %v", c.path, key, err)
+	}
+}
+
+// rule returns the rule of a name, a new one at the end if there is none yet.
+func (c *testCase) rule(name string) *Rule {
+	rules := &c.settings.Rules
+	for i := range *rules {
+		if (*rules)[i].Name == name {
+			return &(*rules)[i]
+		}
+	}
+	*rules = append(*rules, Rule{Name: name})
+	return &(*rules)[len(*rules)-1]
+}
+
+func (c *testCase) setRule(t *testing.T, r *Rule, key, value string) {
+	t.Helper()
+	truth := func() *bool {
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", c.path, key, err)
+		}
+		return &b
+	}
+	number := func() *Limit {
+		n := Unlimited
+		if value != "unlimited" {
+			i, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatalf("%s: %s: %v", c.path, key, err)
+			}
+			n = Limit(i)
+		}
+		return &n
+	}
+	switch key {
+	case "match.from":
+		r.Match.From = strings.Fields(value)
+	case "match.to":
+		r.Match.To = strings.Fields(value)
+	case "match.route":
+		r.Match.Route = strings.Fields(value)
+	case "match.reply":
+		r.Match.Reply = truth()
+	case "match.resent":
+		r.Match.Resent = truth()
+	case "match.calendar":
+		r.Match.Calendar = truth()
+	case "external":
+		r.External = number()
+	case "organisations":
+		r.Organisations = number()
+	case "total":
+		r.Total = number()
+	case "action":
+		r.Action = Action(value)
+	case "override":
+		r.Override = truth()
+	case "reject_hint":
+		r.RejectHint = &value
+	default:
+		t.Fatalf("%s: unknown key %q", c.path, key)
 	}
 }
 
@@ -171,6 +246,15 @@ func summary(v *Verdict) string {
 	if v.Claimed >= 0 {
 		s += fmt.Sprintf(" claimed=%d", v.Claimed)
 	}
+	if v.Rule != RulePolicy {
+		s += " rule=" + v.Rule
+	}
+	if v.Reason == ReasonTooManyOrganisations {
+		s += fmt.Sprintf(" organisations=%d", v.Exposure.Organisations)
+	}
+	if v.Concealed > 0 {
+		s += fmt.Sprintf(" concealed=%d", v.Concealed)
+	}
 	for _, f := range v.Exposure.Fields {
 		s += fmt.Sprintf(" %s=%d", f.Field, f.Count)
 	}
@@ -190,7 +274,11 @@ func TestCases(t *testing.T) {
 				t.Fatal(err)
 			}
 			header := wire(t, c.header)
-			v := p.Decide(Message{Header: header, Sender: c.sender})
+			c.message.Header = header
+			if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
+				c.message.Header, c.message.Body = header[:end+4], header[end+4:]
+			}
+			v := p.Decide(c.message)
 			got := summary(&v)
 			if *update {
 				c.write(t, &v)
@@ -203,8 +291,8 @@ func TestCases(t *testing.T) {
 			if c.rewrites {
 				want = wire(t, c.sent)
 			}
-			if !v.Refused() && !bytes.Equal(v.Header, want) {
-				t.Errorf("%s\nsends %q\nwant  %q", c.comment, v.Header, want)
+			if sent := append(bytes.Clone(v.Header), c.message.Body...); !v.Refused() && !bytes.Equal(sent, want) {
+				t.Errorf("%s\nsends %q\nwant  %q", c.comment, sent, want)
 			}
 			if v.Rewritten != c.rewrites {
 				t.Errorf("%s\nrewritten: %v, want %v", c.comment, v.Rewritten, c.rewrites)
@@ -218,7 +306,7 @@ func (c *testCase) write(t *testing.T, v *Verdict) {
 	t.Helper()
 	text := c.comment + c.keys + "want: " + summary(v) + "\n\n" + c.header
 	if v.Rewritten {
-		text += "---\n" + written(v.Header)
+		text += "---\n" + written(append(bytes.Clone(v.Header), c.message.Body...))
 	}
 	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -269,7 +269,7 @@ type setup struct {
 func defaults(address string) setup {
 	return setup{
 		listen:   "127.0.0.1:0",
-		settings: policy.Settings{External: 10, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
+		settings: policy.Settings{External: 10, Organisations: policy.Unlimited, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience},
 		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
@@ -289,7 +289,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 		t.Fatal(err)
 	}
 	g := &guard{t: t, log: &syncBuffer{}}
-	m := NewMetrics([]string{"test"}, Build{"test", "none", "go"})
+	m := NewMetrics([]string{"test"}, p.RuleNames(), Build{"test", "none", "go"})
 	g.reg = m.registry
 	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {

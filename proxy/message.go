@@ -30,8 +30,10 @@ type passage struct {
 	piece   []byte // of the message, taken from the wire and not yet sent
 	last    bool   // the message ends with it
 	inPiece int    // so many bytes of the piece belong to the header
-	held    int    // taken out of the budget for the header
+	held    int    // taken out of the budget for header and head
+	head    []byte // of the body, where the policy wants it
 	verdict *policy.Verdict
+	parts   *policy.AttendeesScanner // where addresses were taken out of the header
 	outcome outcome
 }
 
@@ -60,6 +62,9 @@ func (s *session) Data(io.Reader) error {
 // the client is told there.
 func (m *passage) pass() reply {
 	header, err := m.readHeader()
+	if err == nil && m.policy.WantsBody(unstuff(header)) {
+		header, err = m.readHead(header)
+	}
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
 		return m.overLimit(faultHeaderTooLarge, ownReply(replyHeaderTooLarge, m.limits.HeaderBytes))
@@ -74,7 +79,7 @@ func (m *passage) pass() reply {
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	}
 	if m.verdict.Refused() {
-		return m.finish(outcomeRefusedByPolicy, policyReply(m.policy, m.verdict))
+		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 	}
 	return m.send(header)
 }
@@ -123,6 +128,25 @@ func (m *passage) readHeader() ([]byte, error) {
 			header = bytes.Clone(m.piece)
 		}
 	}
+}
+
+// readHead takes the begin of the body, for the policy to look at, into m.head.
+// Header and body are then one piece.
+func (m *passage) readHead(header []byte) ([]byte, error) {
+	end := len(header)
+	all := append(bytes.Clone(header), m.piece[m.inPiece:]...)
+	for !m.last && !m.body.bare && len(all)-end < policy.MaxBody {
+		if !m.hold(2 * largePiece) {
+			return nil, errBuffersFull
+		}
+		if err := m.next(); err != nil {
+			return nil, err
+		}
+		all = append(all, m.piece...)
+	}
+	m.piece, m.inPiece = all, end
+	m.head = all[end:min(len(all), end+policy.MaxBody)]
+	return all[:end:end], nil
 }
 
 // headerEnd returns where the header ends in b, its empty line included, or -1.
@@ -179,9 +203,12 @@ func (m *passage) decide(header []byte) bool {
 	}
 	defer m.buffers.give(memory)
 	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender})
+	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: m.recipients, Route: m.Name, Body: m.head})
 	if m.body.bare && !v.Refused() {
-		v = v.WithBareNewline()
+		v = v.RefusedFor(policy.ReasonBareNewline)
+	}
+	if v.Action == policy.Bcc {
+		m.parts = &policy.AttendeesScanner{}
 	}
 	m.verdict = &v
 	m.metrics.decided(time.Since(start))
@@ -235,15 +262,22 @@ func (m *passage) checkBody() (r reply, stop bool) {
 	limit := m.limits.MessageBytes
 	switch {
 	case m.body.bare:
-		v := m.verdict.WithBareNewline()
-		m.verdict = &v
-		m.hangUp()
-		return m.finish(outcomeRefusedByPolicy, policyReply(m.policy, m.verdict)), true
+		return m.refuseBody(policy.ReasonBareNewline), true
+	case m.parts != nil && m.parts.Found(m.piece):
+		return m.refuseBody(policy.ReasonAttendees), true
 	case limit > 0 && m.body.size > limit:
 		m.hangUp()
 		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
 	}
 	return reply{}, false
+}
+
+// refuseBody stops a message by the policy when it has begun to go upstream.
+func (m *passage) refuseBody(reason policy.Reason) reply {
+	v := m.verdict.RefusedFor(reason)
+	m.verdict = &v
+	m.hangUp()
+	return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 }
 
 // lastReply waits for what the upstream says to the whole message. From here

@@ -66,8 +66,9 @@ type Metrics struct {
 	sessions, faults, connects, replies    *prometheus.CounterVec
 }
 
-// NewMetrics makes the metrics for the given routes, in a registry of their own.
-func NewMetrics(routes []string, build Build) *Metrics {
+// NewMetrics makes the metrics for the given routes and rules, in a registry of
+// their own.
+func NewMetrics(routes, rules []string, build Build) *Metrics {
 	reg := prometheus.NewRegistry()
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sendguard", Name: name, Help: help}, labels)
@@ -83,7 +84,7 @@ func NewMetrics(routes []string, build Build) *Metrics {
 		registry:  reg,
 		messages:  counter("messages_total", "Messages that were decided about.", "route", "rule", "verdict", "reason"),
 		blocked:   counter("blocked_sends_total", "Messages that the policy refused.", "route", "rule", "reason"),
-		concealed: counter("concealed_addresses_total", "Addresses that a refusal kept from being shown to every recipient.", "route", "rule"),
+		concealed: counter("concealed_addresses_total", "Addresses that a refusal or a rewrite kept from being shown to every recipient.", "route", "rule"),
 		outcomes:  counter("message_outcomes_total", "Messages by how their passage ended.", "route", "outcome"),
 		visible: histogram("visible_addresses", "Distinct addresses that every recipient of a message would see in its header.",
 			[]float64{0, 1, 2, 5, 10, 15, 25, 50, 100, 250, 1000}, "route"),
@@ -101,20 +102,15 @@ func NewMetrics(routes []string, build Build) *Metrics {
 	build.register(reg)
 	for _, route := range routes {
 		m.zero(route)
+		for _, rule := range rules {
+			m.zeroRule(route, rule)
+		}
 	}
 	return m
 }
 
 // zero creates every series of a route, so that its first increment is seen.
 func (m *Metrics) zero(route string) {
-	rule := policy.RulePolicy
-	for _, o := range policy.PossibleVerdicts() {
-		m.messages.WithLabelValues(route, rule, string(o.Action), string(o.Reason))
-		if o.Action == policy.Reject {
-			m.blocked.WithLabelValues(route, rule, string(o.Reason))
-		}
-	}
-	m.concealed.WithLabelValues(route, rule)
 	for _, o := range outcomes {
 		m.outcomes.WithLabelValues(route, string(o))
 	}
@@ -134,6 +130,16 @@ func (m *Metrics) zero(route string) {
 			m.replies.WithLabelValues(route, c, class)
 		}
 	}
+}
+
+func (m *Metrics) zeroRule(route, rule string) {
+	for _, o := range policy.PossibleVerdicts() {
+		m.messages.WithLabelValues(route, rule, string(o.Action), string(o.Reason))
+		if o.Action == policy.Reject {
+			m.blocked.WithLabelValues(route, rule, string(o.Reason))
+		}
+	}
+	m.concealed.WithLabelValues(route, rule)
 }
 
 func (m *Metrics) fault(route string, f fault) { m.faults.WithLabelValues(route, string(f)).Inc() }
@@ -172,10 +178,12 @@ func (m *Metrics) message(p *passage, took time.Duration) {
 	}
 	m.messages.WithLabelValues(p.Name, v.Rule, string(v.Action), string(v.Reason)).Inc()
 	m.visible.WithLabelValues(p.Name).Observe(float64(v.Exposure.Visible))
+	concealed := v.Concealed
 	if v.Refused() {
 		m.blocked.WithLabelValues(p.Name, v.Rule, string(v.Reason)).Inc()
-		m.concealed.WithLabelValues(p.Name, v.Rule).Add(float64(v.Exposure.Visible))
+		concealed = v.Exposure.Visible
 	}
+	m.concealed.WithLabelValues(p.Name, v.Rule).Add(float64(concealed))
 }
 
 // Build is what the program was built from.

@@ -41,7 +41,7 @@ const (
 )
 
 // policyReply is the refusal of a message by the policy.
-func policyReply(p *policy.Policy, v *policy.Verdict) reply {
+func policyReply(v *policy.Verdict) reply {
 	var code, text string
 	switch v.Reason {
 	case policy.ReasonUnreadableHeader:
@@ -49,26 +49,40 @@ func policyReply(p *policy.Policy, v *policy.Verdict) reply {
 	case policy.ReasonBareNewline:
 		code, text = "550 5.6.0", "bare CR or LF in the message (see SMTP smuggling)."
 	default:
-		code, text = "550 5.7.1", overLimit(p, v)
+		code, text = "550 5.7.1", overLimit(v)
 	}
-	if p.RejectHint != "" {
-		text += " " + p.RejectHint
+	if v.Hint != "" {
+		text += " " + v.Hint
 	}
 	return newReply([]byte(code + " Not sent: " + text + "\r\n"))
 }
 
-// overLimit says what every recipient would see, and what to do about it.
-func overLimit(p *policy.Policy, v *policy.Verdict) string {
-	what := "addresses"
-	if v.Reason == policy.ReasonTooManyExternal && len(p.InternalDomains) > 0 {
-		what = "outside addresses"
+// whatCounts is what the number in a refusal is about.
+func whatCounts(v *policy.Verdict) string {
+	switch {
+	case v.CountOf == policy.ReasonTooManyOrganisations:
+		return "organisations"
+	case v.CountOf == policy.ReasonTooManyExternal && v.Outside:
+		return "outside addresses"
 	}
+	return "addresses"
+}
+
+// rewriteRefusals say why a message could not be rewritten.
+var rewriteRefusals = map[policy.Reason]string{
+	policy.ReasonSigned:    ", and the message is signed, so it cannot be rewritten",
+	policy.ReasonSealed:    ", and the message is encrypted, so it cannot be rewritten",
+	policy.ReasonAttendees: ", and the message is an invitation, so it cannot be rewritten",
+}
+
+// overLimit says what every recipient would see, and what to do about it.
+func overLimit(v *policy.Verdict) string {
 	var b strings.Builder
 	if v.Claimed >= 0 {
 		fmt.Fprintf(&b, "the subject says [show %d], but ", v.Claimed)
 	}
-	fmt.Fprintf(&b, "every recipient would see %d %s (limit %d). Move them to Bcc", v.Count, what, v.Limit)
-	if p.Override {
+	fmt.Fprintf(&b, "every recipient would see %d %s (limit %d)%s. Move them to Bcc", v.Count, whatCounts(v), v.Limit, rewriteRefusals[v.Reason])
+	if v.Override {
 		fmt.Fprintf(&b, ", or put [show %d] in the subject to send anyway", v.Count)
 	}
 	b.WriteByte('.')

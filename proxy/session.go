@@ -24,9 +24,9 @@ type session struct {
 
 	up          *upstream // nil before EHLO, and once it is lost
 	sender      string    // of the open transaction, as written between < and >
-	recipients  int
-	transaction bool // open upstream
-	dataOpen    bool // the upstream takes a message that is not finished
+	recipients  []string  // likewise
+	transaction bool      // open upstream
+	dataOpen    bool      // the upstream takes a message that is not finished
 	auth        authState
 
 	mu     sync.Mutex
@@ -108,7 +108,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	err := s.relay("mail")
 	if err == nil {
 		s.sender = pathOf(s.w.line)
-		s.recipients = 0
+		s.recipients = nil
 		s.setTransaction(true)
 	}
 	return err
@@ -116,12 +116,12 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 
 // Rcpt relays RCPT.
 func (s *session) Rcpt(string, *smtp.RcptOptions) error {
-	if s.recipients >= s.limits.Recipients {
+	if len(s.recipients) >= s.limits.Recipients {
 		return s.answer(ownReply(replyTooManyRcpts))
 	}
 	err := s.relay("rcpt")
 	if err == nil {
-		s.recipients++
+		s.recipients = append(s.recipients, pathOf(s.w.line))
 	}
 	return err
 }
@@ -344,8 +344,8 @@ func hasControls(line []byte) bool {
 	return false
 }
 
-// pathOf returns what stands between < and > in a MAIL command; a quoted local
-// part may hold either.
+// pathOf returns what stands between < and > in a MAIL or RCPT command; a
+// quoted local part may hold either.
 func pathOf(line []byte) string {
 	start := bytes.IndexByte(line, '<')
 	if start < 0 {

@@ -49,15 +49,39 @@ type upstreamConfig struct {
 
 type policyConfig struct {
 	InternalDomains []string `yaml:"internal_domains"`
+	PersonalDomains []string `yaml:"personal_domains"`
 	Limits          struct {
-		External limit `yaml:"external"`
-		Total    limit `yaml:"total"`
+		External      limit `yaml:"external"`
+		Organisations limit `yaml:"organisations"`
+		Total         limit `yaml:"total"`
 	} `yaml:"limits"`
 	Action      policy.Action      `yaml:"action"`
 	Override    bool               `yaml:"override"`
 	StripBcc    bool               `yaml:"strip_bcc"`
 	BareNewline policy.BareNewline `yaml:"bare_newline"`
 	RejectHint  string             `yaml:"reject_hint"`
+	Rules       []ruleConfig       `yaml:"rules"`
+}
+
+// A ruleConfig takes what it leaves out from the policy.
+type ruleConfig struct {
+	Name  string `yaml:"name"`
+	Match struct {
+		From     []string `yaml:"from,omitempty"`
+		To       []string `yaml:"to,omitempty"`
+		Route    []string `yaml:"route,omitempty"`
+		Reply    *bool    `yaml:"reply,omitempty"`
+		Resent   *bool    `yaml:"resent,omitempty"`
+		Calendar *bool    `yaml:"calendar,omitempty"`
+	} `yaml:"match"`
+	Limits struct {
+		External      *limit `yaml:"external,omitempty"`
+		Organisations *limit `yaml:"organisations,omitempty"`
+		Total         *limit `yaml:"total,omitempty"`
+	} `yaml:"limits,omitempty"`
+	Action     policy.Action `yaml:"action,omitempty"`
+	Override   *bool         `yaml:"override,omitempty"`
+	RejectHint *string       `yaml:"reject_hint,omitempty"`
 }
 
 type serverConfig struct {
@@ -80,6 +104,7 @@ func defaultConfig() config {
 	var c config
 	c.Policy = policyConfig{Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare}
 	c.Policy.Limits.External = 10
+	c.Policy.Limits.Organisations = limit(policy.Unlimited)
 	c.Policy.Limits.Total = limit(policy.Unlimited)
 	c.Server = serverConfig{
 		Connections: 1000, ConnectionsPerClient: 50, Recipients: 1000,
@@ -189,7 +214,8 @@ func loadConfig(named string) (*config, error) {
 	return &c, d.err()
 }
 
-var routeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// labelName is what can be the name of a route or rule in logs and metrics.
+var labelName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // check reports what can be decoded and still makes no sense.
 func (c *config) check(d *decoder) {
@@ -199,8 +225,10 @@ func (c *config) check(d *decoder) {
 	for i := range c.Routes {
 		c.checkRoute(d, i)
 	}
+	c.checkRules(d)
 	if _, err := policy.New(c.Policy.settings()); err != nil {
-		d.problem("policy", "%v", err)
+		key, text, _ := strings.Cut(err.Error(), ": ")
+		d.problem("policy."+key, "%s", text)
 	}
 	c.Server.check(d)
 	if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
@@ -214,10 +242,29 @@ func (c *config) check(d *decoder) {
 	}
 }
 
+func (c *config) checkRules(d *decoder) {
+	for i, r := range c.Policy.Rules {
+		key := fmt.Sprintf("policy.rules[%d]", i)
+		if !labelName.MatchString(r.Name) || r.Name == policy.RulePolicy {
+			d.problem(key+".name", "%q: use letters, digits, - and _, at most 64, and not %q", r.Name, policy.RulePolicy)
+		}
+		for _, other := range c.Policy.Rules[:i] {
+			if other.Name == r.Name {
+				d.problem(key+".name", "%q is the name of another rule", r.Name)
+			}
+		}
+		for _, name := range r.Match.Route {
+			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
+				d.problem(key+".match.route", "there is no route %q", name)
+			}
+		}
+	}
+}
+
 func (c *config) checkRoute(d *decoder, i int) {
 	r := &c.Routes[i]
 	key := fmt.Sprintf("routes[%d]", i)
-	if !routeName.MatchString(r.Name) {
+	if !labelName.MatchString(r.Name) {
 		d.problem(key+".name", "%q: use letters, digits, - and _, at most 64", r.Name)
 	}
 	for _, other := range c.Routes[:i] {
@@ -329,15 +376,31 @@ func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
 }
 
 func (p *policyConfig) settings() policy.Settings {
+	var rules []policy.Rule
+	for _, r := range p.Rules {
+		rules = append(rules, policy.Rule{
+			Name:          r.Name,
+			Match:         policy.Match(r.Match),
+			External:      (*policy.Limit)(r.Limits.External),
+			Organisations: (*policy.Limit)(r.Limits.Organisations),
+			Total:         (*policy.Limit)(r.Limits.Total),
+			Action:        r.Action,
+			Override:      r.Override,
+			RejectHint:    r.RejectHint,
+		})
+	}
 	return policy.Settings{
 		InternalDomains: p.InternalDomains,
 		External:        policy.Limit(p.Limits.External),
+		Organisations:   policy.Limit(p.Limits.Organisations),
 		Total:           policy.Limit(p.Limits.Total),
 		Action:          p.Action,
 		Override:        p.Override,
 		StripBcc:        p.StripBcc,
 		BareNewline:     p.BareNewline,
 		RejectHint:      p.RejectHint,
+		PersonalDomains: p.PersonalDomains,
+		Rules:           rules,
 	}
 }
 

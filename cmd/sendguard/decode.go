@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -41,12 +42,11 @@ var later = map[string]string{
 	"routes.upstream.password_file":        "auth: login",
 	"routes.upstream.password_command":     "auth: login",
 	"routes.upstream.max_idle_connections": "auth: login",
-	"policy.personal_domains":              "counting organisations",
-	"policy.limits.organisations":          "counting organisations",
 	"policy.limits.body":                   "looking into bodies",
+	"policy.rules.limits.body":             "looking into bodies",
+	"policy.rules.match.user":              "client authentication",
 	"policy.inspect":                       "looking into bodies",
 	"policy.individual":                    "individual copies",
-	"policy.rules":                         "rules",
 	"server.spool_dir":                     "individual copies",
 }
 
@@ -116,6 +116,10 @@ func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // the defaults stay
 	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
 	_, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
 	case v.Kind() == reflect.Struct:
@@ -159,7 +163,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 // fieldOf finds the field of a struct by its yaml tag.
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == name {
+		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == name {
 			return v.Field(i), true
 		}
 	}
@@ -177,8 +181,11 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string) {
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		if r, ok := list.Index(i).Addr().Interface().(*routeConfig); ok {
-			*r = defaultRoute(i)
+		switch item := list.Index(i).Addr().Interface().(type) {
+		case *routeConfig:
+			*item = defaultRoute(i)
+		case *ruleConfig:
+			item.Name = "rule" + strconv.Itoa(i+1)
 		}
 		path := fmt.Sprintf("%s[%d]", key, i)
 		d.lines[path] = item.Line

@@ -98,7 +98,7 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	s.metrics = proxy.NewMetrics([]string{"demo"}, build())
+	s.metrics = proxy.NewMetrics([]string{"demo"}, s.policy.RuleNames(), build())
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
 		c.Server.limits(), s.policy, s.metrics, slog.New(slog.DiscardHandler))
 	if err := s.guard.Start(); err != nil {

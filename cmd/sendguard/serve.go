@@ -49,7 +49,7 @@ func serve(ctx context.Context, stop func(), c *config, stderr io.Writer) error 
 	for _, r := range routes {
 		names = append(names, r.Name)
 	}
-	metrics := proxy.NewMetrics(names, build())
+	metrics := proxy.NewMetrics(names, p.RuleNames(), build())
 	srv := proxy.NewServer(routes, c.Server.limits(), p, metrics, log)
 	if err := srv.Start(); err != nil {
 		return faultError{fmt.Errorf("cannot listen: %w", err)}
