@@ -62,6 +62,7 @@ type Metrics struct {
 	messages, blocked, concealed, outcomes *prometheus.CounterVec
 	visible, size, duration                *prometheus.HistogramVec
 	decision                               prometheus.Histogram
+	loaded, loadedAt                       prometheus.Gauge
 	open                                   *prometheus.GaugeVec
 	sessions, faults, connects, replies    *prometheus.CounterVec
 }
@@ -95,10 +96,16 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 		open:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sendguard", Name: "open_sessions", Help: "Client connections that are open."}, []string{"route"}),
 		sessions: counter("sessions_total", "Client connections that were accepted.", "route"),
 		faults:   counter("session_faults_total", "What went wrong in sessions.", "route", "fault"),
+		loaded: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_successful",
+			Help: "Whether the last attempt to load the configuration succeeded."}),
+		loadedAt: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration in force was loaded."}),
 		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, or failed.", "route", "result"),
 		replies:  counter("upstream_replies_total", "Replies of the upstream.", "route", "command", "class"),
 	}
-	reg.MustRegister(m.open, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.loaded.Set(1)
+	m.loadedAt.SetToCurrentTime()
+	reg.MustRegister(m.open, m.loaded, m.loadedAt, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build.register(reg)
 	for _, route := range routes {
 		m.zero(route)

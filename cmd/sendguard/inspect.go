@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -13,21 +15,47 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check the configuration and print it as it is in force",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(cmd.Flag("config").Value.String())
-			if err != nil {
-				return err
-			}
-			out := yaml.NewEncoder(cmd.OutOrStdout())
-			out.SetIndent(2)
-			defer out.Close()
-			return out.Encode(c)
-		},
 	}
+	connect := cmd.Flags().Bool("connect", false, "also connect to each upstream: TLS and EHLO, no login")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := loadConfig(cmd.Flag("config").Value.String())
+		if err != nil {
+			return err
+		}
+		out := yaml.NewEncoder(cmd.OutOrStdout())
+		out.SetIndent(2)
+		if err := errors.Join(out.Encode(c), out.Close()); err != nil {
+			return faultError{err}
+		}
+		if *connect {
+			return c.connect(cmd.Context(), cmd.OutOrStdout())
+		}
+		return nil
+	}
+	return cmd
+}
+
+// connect tries the upstream of each route and writes what it offers, as
+// comments below the configuration. The error names those that failed.
+func (c *config) connect(ctx context.Context, out io.Writer) error {
+	routes, err := c.routes()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, r := range routes {
+		offers, err := proxy.Probe(ctx, r.Upstream, c.Server.limits())
+		if err != nil {
+			failed = append(failed, fmt.Errorf("route %s: %s: %w", r.Name, r.Upstream.Address, err))
+			continue
+		}
+		fmt.Fprintf(out, "# route %s: %s: %s\n", r.Name, r.Upstream.Address, offers)
+	}
+	return errors.Join(failed...)
 }
 
 // healthTime bounds a health check; containers give up after 30 s.

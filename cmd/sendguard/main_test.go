@@ -80,6 +80,25 @@ func TestWhatConfigPrintsIsAConfiguration(t *testing.T) {
 	}
 }
 
+func TestConfigConnectTriesEachUpstream(t *testing.T) {
+	drop, err := maildrop.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop.Close()
+	good := fmt.Sprintf("routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: \"%s\", tls: none}\n", drop.Addr())
+	status, stdout, stderr := command(t, "config", "--connect", "--config", writeConfig(t, good))
+	if want := "# route route1: " + drop.Addr() + ": no TLS; offers 8BITMIME, "; status != 0 || !strings.Contains(stdout, want) {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	bad := good + "  - listen: 127.0.0.1:1588\n    upstream: {address: \"127.0.0.1:1\", tls: none}\n" +
+		"  - listen: 127.0.0.1:1589\n    upstream: {address: \"" + drop.Addr() + "\"}\n"
+	status, _, stderr = command(t, "config", "--connect", "--config", writeConfig(t, bad))
+	if want := "route route2: 127.0.0.1:1: connection refused\nroute route3: " + drop.Addr() + ": it does not offer STARTTLS\n"; status != 2 || stderr != want {
+		t.Errorf("%d %q", status, stderr)
+	}
+}
+
 func TestDemoTellsItsStory(t *testing.T) {
 	status, out, stderr := command(t, "demo")
 	if status != 0 {

@@ -1,0 +1,36 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// Probe connects to an upstream as a session would, greets it, and says how
+// the connection is secured and what the upstream offers. The error says what
+// went wrong, with the upstream's own words where it refused.
+func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
+	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
+	up, err := d.dial(ctx, localName, func(net.Conn) {})
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))
+	}
+	if err != nil {
+		return "", err
+	}
+	defer up.quit()
+	secured := "no TLS"
+	if conn, ok := up.conn.(*tls.Conn); ok {
+		secured = tls.VersionName(conn.ConnectionState().Version)
+	}
+	var offers []string
+	for keyword, parameters := range up.caps {
+		offers = append(offers, strings.TrimSpace(keyword+" "+parameters))
+	}
+	slices.Sort(offers)
+	return secured + "; offers " + strings.Join(offers, ", "), nil
+}
