@@ -11,7 +11,7 @@ func (h *header) conceal(internal domainSet, own *addressSet, hidden func(field)
 	var emptyTo []int // cuts of To fields that would be left empty
 	keptTo := false
 	for _, f := range h.fields {
-		if !concealed[f.kind] || hidden(f) || f.kind == kindReplyTo && len(distinctAddresses(h.bodies(kindReplyTo)...).seen) == 1 {
+		if !concealed[f.kind] || hidden(f) || f.kind == kindReplyTo && distinctAddresses(h.bodies(kindReplyTo)...).len() == 1 {
 			continue
 		}
 		kept, all := keptMailboxes(h.body(f), internal, own)
@@ -50,7 +50,7 @@ var concealed = func() (kinds [kindCount]bool) {
 // empty: filters take a To without an address for spam.
 func (h *header) ownMailbox() []byte {
 	bodies := h.bodies(kindFrom)
-	if len(bodies) != 1 || len(distinctAddresses(bodies...).seen) != 1 {
+	if len(bodies) != 1 || distinctAddresses(bodies...).len() != 1 {
 		return nil
 	}
 	return bodies[0]
@@ -74,7 +74,7 @@ func keptMailboxes(value []byte, internal domainSet, own *addressSet) (kept [][]
 			normal, added := set.add(local, domain)
 			switch {
 			case !added:
-			case internal.has(normal) || own.has(set.key):
+			case internal.has(normal) || own.has(set.key(set.len()-1)):
 				stays = append(stays, slices.Concat(local, []byte("@"), domain))
 			default:
 				goes = true

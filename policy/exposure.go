@@ -1,14 +1,13 @@
 package policy
 
-import "maps"
-
 // An Exposure is what a message shows: how many distinct addresses every
 // recipient would see in its header, the sender's own left out.
 type Exposure struct {
 	Visible  int // all of them
 	Internal int // inside the internal domains
 	External int // the others
-	// Organisations is how many organisations the external ones belong to.
+	// Organisations is how many organisations the external ones belong to. They
+	// are counted where a limit or the message asks for it.
 	Organisations int
 	Fields        []FieldCount
 }
@@ -39,9 +38,12 @@ var showsAddresses = [kindCount]bool{
 
 // expose counts the addresses that the fields of h show. Fields for which
 // hidden is true are taken out before the message goes on.
-func (p *Policy) expose(h *header, own *addressSet, hidden func(field) bool) Exposure {
+func (p *Policy) expose(h *header, own *addressSet, countOrganisations bool, hidden func(field) bool) Exposure {
 	set := own.clone()
-	orgs := organisations{p.personal, map[string]struct{}{}, map[string]struct{}{}}
+	var orgs organisations
+	if countOrganisations {
+		orgs = newOrganisations(p.personal)
+	}
 	var e Exposure
 	var counts [kindCount]int
 	for _, f := range h.fields {
@@ -57,7 +59,7 @@ func (p *Policy) expose(h *header, own *addressSet, hidden func(field) bool) Exp
 				e.Internal++
 			default:
 				e.External++
-				if orgs.isNew(domain) {
+				if countOrganisations && orgs.isNew(domain) {
 					e.Organisations++
 				}
 			}
@@ -73,63 +75,21 @@ func (p *Policy) expose(h *header, own *addressSet, hidden func(field) bool) Exp
 	return e
 }
 
-// ownAddresses are the sender's own, which do not count.
+// ownAddresses are the sender's own, which do not count: of the envelope, and
+// of each of these fields where it holds one address alone. Several are shown
+// like any others.
 func (h *header) ownAddresses(envelopeSender string) *addressSet {
-	own := newAddressSet()
-	own.addOwn(distinctAddresses([]byte(envelopeSender)))
-	for _, kind := range []fieldKind{kindFrom, kindSender, kindReplyTo} {
-		own.addOwn(distinctAddresses(h.bodies(kind)...))
+	own, alone := newAddressSet(), newAddressSet()
+	alone.scan([]byte(envelopeSender))
+	own.addOnly(alone)
+	for kind := kindFrom; kind <= kindReplyTo; kind++ { // From, Sender, Reply-To
+		alone.reset()
+		for _, f := range h.fields {
+			if f.kind == kind {
+				alone.scan(h.body(f))
+			}
+		}
+		own.addOnly(alone)
 	}
 	return own
-}
-
-// An addressSet holds addresses as they are compared: normal local part, @,
-// normal domain.
-type addressSet struct {
-	seen map[string]struct{}
-	key  []byte // scratch
-}
-
-func newAddressSet() *addressSet {
-	return &addressSet{seen: make(map[string]struct{}), key: make([]byte, 0, 128)}
-}
-
-func (s *addressSet) clone() *addressSet {
-	return &addressSet{seen: maps.Clone(s.seen), key: make([]byte, 0, 128)}
-}
-
-func (s *addressSet) has(key []byte) bool {
-	_, ok := s.seen[string(key)]
-	return ok
-}
-
-// add puts an address into the set. It returns its normal domain, good until
-// the next call, and whether the address is new to the set.
-func (s *addressSet) add(local, domain []byte) (normal []byte, added bool) {
-	s.key = append(normalLocal(s.key[:0], local), '@')
-	at := len(s.key)
-	s.key = normalDomain(s.key, domain)
-	if _, ok := s.seen[string(s.key)]; ok {
-		return nil, false
-	}
-	s.seen[string(s.key)] = struct{}{}
-	return s.key[at:], true
-}
-
-// addOwn adds the sender's own address, which does not count: one that stands
-// alone. Several are shown like any others.
-func (s *addressSet) addOwn(addresses *addressSet) {
-	if len(addresses.seen) == 1 {
-		for a := range addresses.seen {
-			s.seen[a] = struct{}{}
-		}
-	}
-}
-
-func distinctAddresses(values ...[]byte) *addressSet {
-	set := newAddressSet()
-	for _, v := range values {
-		scanAddresses(v, func(local, domain []byte) { set.add(local, domain) })
-	}
-	return set
 }

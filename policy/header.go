@@ -170,11 +170,22 @@ var fieldNames = [kindCount]string{
 	kindContentType:    "Content-Type",
 }
 
+// kindsByLength are the kinds by how long their names are.
+var kindsByLength = func() (by [32][]fieldKind) {
+	for kind := kindFrom; kind < kindCount; kind++ {
+		n := len(fieldNames[kind])
+		by[n] = append(by[n], kind)
+	}
+	return by
+}()
+
 // kindOf finds the kind of a field name, in any letter case.
 func kindOf(name []byte) fieldKind {
-	for kind := kindFrom; kind < kindCount; kind++ {
-		if len(name) == len(fieldNames[kind]) && bytes.EqualFold(name, []byte(fieldNames[kind])) {
-			return kind
+	if len(name) < len(kindsByLength) {
+		for _, kind := range kindsByLength[len(name)] {
+			if bytes.EqualFold(name, []byte(fieldNames[kind])) {
+				return kind
+			}
 		}
 	}
 	return kindOther

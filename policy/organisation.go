@@ -17,6 +17,10 @@ type organisations struct {
 	names    map[string]struct{} // of organisations
 }
 
+func newOrganisations(personal domainSet) organisations {
+	return organisations{personal, map[string]struct{}{}, map[string]struct{}{}}
+}
+
 // isNew reports whether an address at a domain, both new to the message, adds
 // an organisation.
 func (o *organisations) isNew(domain []byte) bool {

@@ -99,6 +99,7 @@ type Policy struct {
 	base               values
 	rules              []compiledRule
 	wantsBody          bool
+	organisations      bool // a limit needs them
 }
 
 // New makes a policy. An error says which setting is wrong.
@@ -116,6 +117,7 @@ func New(s Settings) (*Policy, error) {
 	}
 	p := &Policy{Settings: s, internal: internal, personal: personal, base: s.values()}
 	p.wantsBody = s.Action == Bcc
+	p.organisations = s.Organisations != Unlimited
 	if err := p.base.check(); err != nil {
 		return nil, err
 	}
@@ -125,6 +127,7 @@ func New(s Settings) (*Policy, error) {
 			return nil, fmt.Errorf("rules[%d].%w", i, err)
 		}
 		p.wantsBody = p.wantsBody || c.values.action == Bcc || r.Match.Calendar != nil
+		p.organisations = p.organisations || c.values.organisations != Unlimited
 		p.rules = append(p.rules, c)
 	}
 	return p, nil
@@ -164,6 +167,8 @@ type Message struct {
 	Recipients []string
 	// Route is the name of the route that the message takes.
 	Route string
+	// Organisations has them counted even where no limit needs it.
+	Organisations bool
 	// Body is the begin of the body, as far as WantsBody asks for it.
 	Body []byte
 }
@@ -220,7 +225,7 @@ func (p *Policy) Decide(m Message) Verdict {
 	rule := p.valuesFor(&h, &m)
 	v := Verdict{Action: Allow, Rule: rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: rule.override, Hint: rule.hint, Outside: len(p.internal) > 0}
-	v.Exposure = p.expose(&h, own, hidden)
+	v.Exposure = p.expose(&h, own, m.Organisations || p.organisations, hidden)
 	if h.defect.reason != "" {
 		v.Action, v.Reason, v.Line = Reject, h.defect.reason, h.defect.line
 		return v
@@ -271,7 +276,7 @@ func (p *Policy) overLimit(h *header, m *Message, v *Verdict, rule *values, own 
 		return nil
 	}
 	again := parseHeader(rewrite(m.Header, cuts))
-	after := p.expose(&again, own, hidden)
+	after := p.expose(&again, own, p.organisations, hidden)
 	if reason, _, _ := rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
 		v.Action = Reject
 		return nil

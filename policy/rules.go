@@ -134,7 +134,7 @@ func isWanted(want *bool, is func() bool) bool { return want == nil || *want == 
 
 func (t *matcher) fromHolds(h *header, m *Message) bool {
 	from := distinctAddresses(append(h.bodies(kindFrom), []byte(m.Sender))...)
-	for address := range from.seen {
+	for address := range from.all() {
 		if t.from.match(address) {
 			return true
 		}
@@ -145,10 +145,10 @@ func (t *matcher) fromHolds(h *header, m *Message) bool {
 func (t *matcher) toHolds(m *Message) bool {
 	for _, recipient := range m.Recipients {
 		one := distinctAddresses([]byte(recipient))
-		if len(one.seen) == 0 {
+		if one.len() == 0 {
 			return false
 		}
-		for address := range one.seen {
+		for address := range one.all() {
 			if !t.to.match(address) {
 				return false
 			}
@@ -195,6 +195,6 @@ func newPatterns(list []string) (all patterns, err error) {
 	return all, nil
 }
 
-func (p patterns) match(address string) bool {
-	return slices.ContainsFunc(p, func(re *regexp.Regexp) bool { return re.MatchString(address) })
+func (p patterns) match(address []byte) bool {
+	return slices.ContainsFunc(p, func(re *regexp.Regexp) bool { return re.Match(address) })
 }
