@@ -431,10 +431,14 @@ func isASCII(b []byte) bool {
 
 func appendLower(dst, b []byte) []byte {
 	for _, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		dst = append(dst, c)
+		dst = append(dst, lower(c))
 	}
 	return dst
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
 }

@@ -13,15 +13,24 @@ import (
 // (RFC 5890) in lower case, without the root's dot. What IDNA cannot map stays
 // as it was written, in lower case.
 func normalDomain(dst, domain []byte) []byte {
-	if bytes.IndexByte(domain, '(') >= 0 || bytes.ContainsAny(domain, " \t\r\n") {
-		domain = withoutCFWS(domain)
+	n := len(dst)
+	for _, c := range domain {
+		if c <= ' ' || c == '(' || c >= 0x80 {
+			return appendOddDomain(dst[:n], domain)
+		}
+		dst = append(dst, lower(c))
 	}
+	return trimDots(dst, n)
+}
+
+// appendOddDomain is normalDomain for what is more than a plain name.
+func appendOddDomain(dst, domain []byte) []byte {
+	domain = withoutCFWS(domain)
 	if !isASCII(domain) {
 		return append(dst, alabels(domain)...)
 	}
 	n := len(dst)
-	dst = appendLower(dst, domain)
-	return trimDots(dst, n)
+	return trimDots(appendLower(dst, domain), n)
 }
 
 // trimDots takes the dots off the end of what was appended to dst after n.
