@@ -2,8 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"unicode"
-	"unicode/utf8"
 )
 
 // scanAddresses calls emit for everything in the value of a header field that
@@ -209,37 +207,6 @@ func (s *scanner) scanText(text []byte) {
 	inner.run()
 }
 
-// closing returns where the quoted string or comment that starts at i ends,
-// its closing character included.
-func closing(v []byte, i int, open, end byte) (int, bool) {
-	depth := 1
-	for i++; i < len(v); i++ {
-		switch c := v[i]; {
-		case c == '\\':
-			i++
-		case c == end:
-			if depth--; depth == 0 {
-				return i + 1, true
-			}
-		case c == open:
-			depth++
-		}
-	}
-	return 0, false
-}
-
-// unescape takes the backslashes of quoted pairs out (RFC 5322 section 3.2.1).
-func unescape(text []byte) []byte {
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+1 < len(text) {
-			i++
-		}
-		out = append(out, text[i])
-	}
-	return out
-}
-
 // at takes an @ and the domain after it. With a word before it, that is an
 // address. The domain may be the next word: a@b@c shows two.
 func (s *scanner) at(i int) int {
@@ -384,61 +351,4 @@ func (s *scanner) closeComment(i int) (end int, ok bool) {
 		s.openCount++
 	}
 	return end, ok
-}
-
-// normalLocal appends the local part to dst as addresses are compared: in
-// lower case, without the quote marks of other scripts that stand before it.
-func normalLocal(dst, local []byte) []byte {
-	if isASCII(local) {
-		return appendLower(dst, local)
-	}
-	bare := bytes.TrimLeftFunc(local, isOpening)
-	if len(bare) == 0 {
-		bare = local
-	}
-	if !utf8.Valid(bare) { // ToLower would make all bytes of an unknown charset one
-		return appendLower(dst, bare)
-	}
-	return append(dst, bytes.ToLower(bare)...)
-}
-
-// isForeignComma reports what separates addresses outside US-ASCII.
-func isForeignComma(r rune) bool {
-	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
-}
-
-// isOpening reports an opening quote mark or bracket, white space or an
-// invisible mark outside US-ASCII. Windows puts such a mark before an address
-// that is copied out of a dialog.
-func isOpening(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && unicode.In(r, unicode.Pi, unicode.Ps, unicode.Cf, unicode.White_Space)
-}
-
-// isForeignPunct reports white space, punctuation and invisible marks outside
-// US-ASCII, which may stand round an address.
-func isForeignPunct(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.Is(unicode.Cf, r))
-}
-
-func isASCII(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, lower(c))
-	}
-	return dst
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c | 0x20
-	}
-	return c
 }

@@ -13,8 +13,16 @@
 //     list around it is. A header that cannot be read as one is refused,
 //     never taken for one without recipients.
 //   - Bytes that are not rewritten are not changed. A header is kept as the
-//     bytes that came; fields are places in it. A rewrite cuts bytes out of
-//     it and leaves every other byte, order and folding included.
+//     bytes that came; fields are places in it. A rewrite replaces some of
+//     them and leaves every other byte, order and folding included. What it
+//     leaves is judged again.
 //   - The envelope does not count. Fifty recipients in the envelope with one
 //     address in the header is Bcc, the right practice.
+//
+// header.go finds the fields. address.go scans for addresses, with quoted.go
+// and words.go for what is written in another way, and domain.go and
+// addressset.go to tell which are the same. exposure.go and organisation.go
+// count. policy.go decides by the values that rules.go finds; override.go and
+// conceal.go say which bytes go, rewrite.go takes them out, and content.go says
+// when they must stay.
 package policy

@@ -40,8 +40,10 @@
 //   - After 354 every reply waits for the client's final dot.
 //   - No address, domain, subject or credential is logged or counted.
 //
-// wire.go owns what the client sends and what it is told; body.go finds where
-// a message ends; session.go is the conversation, auth.go its login, message.go
-// the passage of one message; upstream.go speaks to the server; reply.go has
-// every reply of our own; server.go accepts, limits and stops.
+// wire.go owns what the client sends, tell.go what it is told, screen.go which
+// commands go on; body.go finds where a message ends. session.go is the
+// conversation, auth.go its login, head.go and message.go the passage of one
+// message. upstream.go speaks to the server and dial.go gets there. reply.go has
+// every reply of our own; server.go accepts, limits and stops; metrics.go counts,
+// and http.go serves the counts.
 package proxy

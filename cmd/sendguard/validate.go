@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sendguard/policy"
+	"sendguard/proxy"
+)
+
+// labelName is what can be the name of a route or rule in logs and metrics.
+var labelName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// check reports what can be decoded and still makes no sense.
+func (c *config) check(d *decoder) {
+	if len(c.Routes) == 0 {
+		d.problem("routes", "at least one route is needed")
+	}
+	for i := range c.Routes {
+		c.checkRoute(d, i)
+	}
+	c.checkRules(d)
+	if _, err := policy.New(c.Policy.settings()); err != nil {
+		key, text, _ := strings.Cut(err.Error(), ": ")
+		d.problem("policy."+key, "%s", text)
+	}
+	c.Server.check(d)
+	if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
+		d.problem("metrics.listen", "%q is not host:port", c.Metrics.Listen)
+	}
+	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
+		d.problem("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		d.problem("log.format", "%q is none of text, json", c.Log.Format)
+	}
+}
+
+func (c *config) checkRules(d *decoder) {
+	for i, r := range c.Policy.Rules {
+		key := fmt.Sprintf("policy.rules[%d]", i)
+		if !labelName.MatchString(r.Name) || r.Name == policy.RulePolicy {
+			d.problem(key+".name", "%q: use letters, digits, - and _, at most 64, and not %q", r.Name, policy.RulePolicy)
+		}
+		for _, other := range c.Policy.Rules[:i] {
+			if other.Name == r.Name {
+				d.problem(key+".name", "%q is the name of another rule", r.Name)
+			}
+		}
+		for _, name := range r.Match.Route {
+			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
+				d.problem(key+".match.route", "there is no route %q", name)
+			}
+		}
+	}
+}
+
+func (c *config) checkRoute(d *decoder, i int) {
+	r := &c.Routes[i]
+	key := fmt.Sprintf("routes[%d]", i)
+	if !labelName.MatchString(r.Name) {
+		d.problem(key+".name", "%q: use letters, digits, - and _, at most 64", r.Name)
+	}
+	for _, other := range c.Routes[:i] {
+		if other.Name == r.Name {
+			d.problem(key+".name", "%q is the name of another route", r.Name)
+		}
+		if r.Listen != "" && sameAddress(other.Listen, r.Listen) {
+			d.problem(key+".listen", "%s is taken by route %s", r.Listen, other.Name)
+		}
+	}
+	switch host, _, err := net.SplitHostPort(r.Listen); {
+	case r.Listen == "":
+		d.problem(key+".listen", "is needed: host:port for the mail client, 127.0.0.1:1587 for example")
+	case err != nil || strings.HasPrefix(r.Listen, "unix:") || strings.HasPrefix(r.Listen, "systemd:"):
+		d.problem(key+".listen", "%q is not host:port (unix: and systemd: are not available in this version)", r.Listen)
+	case !isLoopback(host):
+		d.problem(key+".listen", "%q is not a loopback address; others need TLS and client authentication, which are not available in this version", r.Listen)
+	}
+	c.checkUpstream(d, key+".upstream", &r.Upstream)
+}
+
+func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
+	host, port, err := net.SplitHostPort(u.Address)
+	switch {
+	case u.Address == "":
+		d.problem(key+".address", "is needed: host:port of the outgoing mail server, smtp.example.com:587 for example")
+		return
+	case err != nil || host == "" || port == "":
+		d.problem(key+".address", "%q is not host:port", u.Address)
+		return
+	}
+	for _, r := range c.Routes {
+		if sameAddress(r.Listen, u.Address) {
+			d.problem(key+".address", "%s is where route %s listens: mail would go round in circles", u.Address, r.Name)
+		}
+	}
+	switch {
+	case !slices.Contains([]proxy.TLSMode{proxy.TLSStartTLS, proxy.TLSImplicit, proxy.TLSNone}, u.TLS):
+		d.problem(key+".tls", "%q is none of starttls, implicit, none", u.TLS)
+	case u.TLS == proxy.TLSStartTLS && port == "465":
+		d.problem(key+".tls", "port 465 speaks TLS from the start (RFC 8314): use tls: implicit")
+	case u.TLS == proxy.TLSNone && !isLoopback(host) && !u.PlaintextUpstream:
+		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear")
+	}
+	switch {
+	case u.Auth == "login":
+		d.problem(key+".auth", "login is not available in this version")
+	case u.Auth != authRelay && u.Auth != authNone:
+		d.problem(key+".auth", "%q is none of relay, none", u.Auth)
+	case u.PlaintextUpstream && u.Auth != authNone:
+		d.problem(key+".plaintext_upstream", "only with auth: none, or passwords would travel in the clear")
+	}
+	if u.CAFile != "" {
+		u.CAFile = d.relative(u.CAFile)
+		if _, err := u.rootCAs(); err != nil {
+			d.problem(key+".ca_file", "%v", err)
+		}
+	}
+}
+
+func (s *serverConfig) check(d *decoder) {
+	for key, n := range map[string]int64{
+		"connections": int64(s.Connections), "connections_per_client": int64(s.ConnectionsPerClient), "recipients": int64(s.Recipients),
+		"max_header_bytes": int64(s.MaxHeaderBytes), "max_line_bytes": int64(s.MaxLineBytes), "buffer_bytes": s.BufferBytes,
+		"idle": int64(s.Idle), "stall": int64(s.Stall), "connect": int64(s.Connect), "upstream_reply": int64(s.UpstreamReply), "shutdown": int64(s.Shutdown),
+	} {
+		if n <= 0 {
+			d.problem("server."+key, "must be more than zero")
+		}
+	}
+	if s.MaxLineBytes > 0 && s.MaxLineBytes < 1000 {
+		d.problem("server.max_line_bytes", "%d is less than the 1000 bytes of an ordinary header line (RFC 5322)", s.MaxLineBytes)
+	}
+}
+
+// isLoopback reports whether a host in a configuration is this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// sameAddress reports whether two host:port mean the same listener.
+func sameAddress(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return hostA == hostB || isLoopback(hostA) && hostB == "localhost" || hostA == "localhost" && isLoopback(hostB)
+}

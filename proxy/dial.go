@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// TLSMode is how the connection to an upstream is secured.
+type TLSMode string
+
+const (
+	TLSStartTLS TLSMode = "starttls" // RFC 3207; refused where the upstream does not offer it
+	TLSImplicit TLSMode = "implicit" // RFC 8314 section 3.3
+	TLSNone     TLSMode = "none"     // for an upstream on this machine
+)
+
+// An Upstream says where messages go and how to get there.
+type Upstream struct {
+	Address    string // host:port
+	TLS        TLSMode
+	ServerName string         // to verify; the host of Address where it is empty
+	RootCAs    *x509.CertPool // nil: the system's
+	Relay      bool           // offer the upstream's AUTH mechanisms to the client
+}
+
+// host is what our replies call the upstream.
+func (u *Upstream) host() string {
+	host, _, err := net.SplitHostPort(u.Address)
+	if err != nil {
+		return u.Address
+	}
+	return host
+}
+
+func (u *Upstream) tlsConfig() *tls.Config {
+	name := u.ServerName
+	if name == "" {
+		name = u.host()
+	}
+	return &tls.Config{ServerName: name, RootCAs: u.RootCAs, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(32)}
+}
+
+// A dialer opens connections to one upstream.
+type dialer struct {
+	Upstream
+	tls     *tls.Config
+	limits  *Limits
+	own     func(net.Addr) bool // one of our own listeners
+	replied func(command string, code int)
+}
+
+// A dialError says why there is no connection: kind for the metrics, text for
+// the client.
+type dialError struct {
+	kind fault
+	text string
+}
+
+func (e *dialError) Error() string { return e.text }
+
+// dial connects, secures the connection and greets as the client did. The
+// error is a *dialError or a *refusal. opened is called with the socket as
+// soon as there is one, so that it can be closed from elsewhere.
+func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
+	nd := net.Dialer{Timeout: d.limits.Connect}
+	conn, err := nd.DialContext(ctx, "tcp", d.Address)
+	if err != nil {
+		return nil, connectError(err)
+	}
+	opened(conn)
+	u := &upstream{conn: conn, r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
+	if d.own(conn.RemoteAddr()) {
+		conn.Close()
+		return nil, &dialError{faultLoop, "it is sendguard itself"}
+	}
+	if err := d.greet(u, helo); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return u, nil
+}
+
+func (d *dialer) greet(u *upstream, helo string) error {
+	if d.TLS == TLSImplicit {
+		if err := u.secure(d.tls); err != nil {
+			return err
+		}
+	}
+	banner, err := u.readReply(u.limits.UpstreamReply)
+	if err != nil {
+		return replyError(err)
+	}
+	u.replied("connect", banner.code)
+	if banner.code != 220 {
+		return refused(banner)
+	}
+	if err := u.ehlo(helo); err != nil {
+		return err
+	}
+	if d.TLS != TLSStartTLS {
+		return nil
+	}
+	if _, ok := u.caps["STARTTLS"]; !ok {
+		return &dialError{faultTLS, "it does not offer STARTTLS"}
+	}
+	r, err := u.command("starttls", []byte("STARTTLS\r\n"))
+	switch {
+	case err != nil:
+		return replyError(err)
+	case r.code != 220:
+		return &dialError{faultTLS, "it refused STARTTLS"}
+	case u.r.Buffered() > 0: // said in the clear, to be taken for encrypted
+		return &dialError{faultTLS, "data was injected before TLS"}
+	}
+	if err := u.secure(d.tls); err != nil {
+		return err
+	}
+	return u.ehlo(helo) // what was said before TLS does not count, RFC 3207 section 4.2
+}
+
+// secure begins TLS.
+func (u *upstream) secure(config *tls.Config) error {
+	conn := tls.Client(u.conn, config)
+	conn.SetDeadline(time.Now().Add(u.limits.Connect))
+	if err := conn.Handshake(); err != nil {
+		return &dialError{faultTLS, tlsFault(err)}
+	}
+	conn.SetDeadline(time.Time{})
+	u.conn, u.r = conn, bufio.NewReaderSize(conn, maxReplyLine)
+	return nil
+}
+
+// ehlo greets and learns what the upstream can do. A server that does not know
+// EHLO is greeted with HELO (RFC 5321 section 3.2).
+func (u *upstream) ehlo(name string) error {
+	r, err := u.command("ehlo", fmt.Appendf(nil, "EHLO %s\r\n", name))
+	if err != nil {
+		return replyError(err)
+	}
+	u.caps = map[string]string{}
+	if !r.ok() {
+		if r.code == 500 || r.code == 502 {
+			if r, err = u.command("ehlo", fmt.Appendf(nil, "HELO %s\r\n", name)); err != nil {
+				return replyError(err)
+			}
+		}
+		if !r.ok() {
+			return refused(r)
+		}
+		return nil
+	}
+	for i, line := range strings.Split(r.text(), "\n") {
+		keyword, parameters, _ := strings.Cut(strings.ReplaceAll(line, "AUTH=", "AUTH "), " ")
+		if i > 0 {
+			keyword = strings.ToUpper(keyword)
+			u.caps[keyword] = strings.TrimSpace(u.caps[keyword] + " " + parameters)
+		}
+	}
+	return nil
+}
+
+// mechanisms lists the SASL mechanisms that can be relayed: not those that are
+// bound to the connection, to a host's name or to a certificate.
+func (u *upstream) mechanisms() (names []string) {
+	for name := range strings.FieldsSeq(strings.ToUpper(u.caps["AUTH"])) {
+		switch {
+		case strings.HasSuffix(name, "-PLUS"), name == "EXTERNAL", name == "GSSAPI", name == "NTLM", name == "DIGEST-MD5":
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func connectError(err error) error {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return &dialError{faultConnect, "its name cannot be resolved"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &dialError{faultConnect, "connection refused"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &dialError{faultConnect, "no answer"}
+	}
+	return &dialError{faultConnect, "no connection"}
+}
+
+func tlsFault(err error) string {
+	var (
+		name    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &name):
+		return "its certificate is for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "its certificate has expired or is not yet valid"
+	case errors.As(err, &unknown), errors.As(err, &invalid):
+		return "its certificate is not trusted"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer to the TLS handshake"
+	}
+	return "the TLS handshake failed"
+}
