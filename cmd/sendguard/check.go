@@ -1,0 +1,349 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sendguard/policy"
+)
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check [FILE...]",
+		Short: "Say what would happen to messages that are in files",
+		Long: `Reads messages and says what the guard would do with each. A FILE is a
+message (.eml), an mbox, a Maildir, a folder of any of these, or - for standard
+input, which is also read where no FILE is named. No message is changed or sent,
+and no addresses or subjects are shown.
+
+Without a configuration the default policy decides. To choose a limit, run it
+over the mail that you sent:   sendguard check --summary Maildir/.Sent
+
+The exit status is 0 where all messages would pass, 1 where some would not, and
+2 where something could not be read.`,
+	}
+	format := cmd.Flags().String("format", "table", `"table", or "json" for one object a line`)
+	summary := cmd.Flags().Bool("summary", false, "count instead of listing each message: for whole archives")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			if isTerminal(cmd.InOrStdin()) {
+				return errors.New("no FILE: name messages, mailboxes or folders, or - for standard input")
+			}
+			args = []string{"-"}
+		}
+		c, err := configOrDefaults(cmd.Flag("config").Value.String())
+		if err != nil {
+			return err
+		}
+		out := bufio.NewWriter(cmd.OutOrStdout())
+		r, err := newReport(out, *format, *summary, c)
+		if err != nil {
+			return err
+		}
+		return check(cmd, c, r, out, args)
+	}
+	return cmd
+}
+
+// configOrDefaults is loadConfig where there is a configuration.
+func configOrDefaults(named string) (*config, error) {
+	if _, err := findConfig(named); err != nil {
+		c := defaultConfig()
+		return &c, nil
+	}
+	return loadConfig(named)
+}
+
+// A report takes what was decided, and prints it.
+type report interface {
+	add(checked)
+	finish()
+}
+
+// A checked message has its verdict.
+type checked struct {
+	file    string
+	verdict policy.Verdict
+	header  []byte
+}
+
+func newReport(out io.Writer, format string, summary bool, c *config) (report, error) {
+	switch {
+	case format == "table" && summary:
+		return newSummary(out, c), nil
+	case format == "table":
+		return newTable(out), nil
+	case format == "json" && !summary:
+		return newJSONLines(out), nil
+	case format == "json":
+		return nil, errors.New("--summary is text: it does not go with --format json")
+	}
+	return nil, fmt.Errorf("--format %q is none of table, json", format)
+}
+
+// A checker reads messages and has the policy decide on each.
+type checker struct {
+	policy *policy.Policy
+	limits serverConfig
+	report report
+	stdin  io.Reader
+	stderr io.Writer
+	bar    bar
+
+	messages, refused, unreadable int
+}
+
+// check reports on all messages of what was named.
+func check(cmd *cobra.Command, c *config, r report, out *bufio.Writer, named []string) error {
+	p, err := policy.New(c.Policy.settings())
+	if err != nil {
+		return err
+	}
+	ch := &checker{policy: p, limits: c.Server, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
+	files := listing{failed: ch.failed}
+	for _, path := range named {
+		files.add(path)
+	}
+	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
+		ch.bar = newBar(ch.stderr, files.sources)
+	}
+	for _, s := range files.sources {
+		if err := ch.source(s); err != nil {
+			ch.failed(err)
+		}
+	}
+	ch.bar.finish()
+	r.finish()
+	if err := out.Flush(); err != nil {
+		return faultError{err}
+	}
+	return ch.result()
+}
+
+// failed says what could not be read.
+func (ch *checker) failed(err error) {
+	ch.unreadable++
+	ch.bar.clear()
+	fmt.Fprintln(ch.stderr, err)
+}
+
+// result is the error that makes the exit status.
+func (ch *checker) result() error {
+	stopped := fmt.Sprintf("%d of %d %s would not pass", ch.refused, ch.messages, plural(ch.messages, "message"))
+	switch {
+	case ch.unreadable > 0 && ch.refused > 0:
+		return fmt.Errorf("%d could not be read; %s", ch.unreadable, stopped)
+	case ch.unreadable > 0:
+		return fmt.Errorf("%d could not be read", ch.unreadable)
+	case ch.messages == 0:
+		return errors.New("no messages found")
+	case ch.refused > 0:
+		return faultError{errors.New(stopped)}
+	}
+	return nil
+}
+
+// source checks the messages of one file.
+func (ch *checker) source(s source) error {
+	in := ch.stdin
+	if s.path != "-" {
+		f, err := os.Open(s.path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	m, err := newMailReader(ch.bar.reader(in), ch.limits, ch.policy)
+	if err != nil {
+		return err // the system's, with the path
+	}
+	for n := 1; ; n++ {
+		msg, err := m.next()
+		name := s.path
+		if m.mbox {
+			name += "#" + strconv.Itoa(n)
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			ch.failed(fmt.Errorf("%s: %w", name, err))
+		default:
+			ch.message(name, msg)
+		}
+	}
+}
+
+// message decides as the guard does. Whom a message was sent to is not known
+// any more, the sender's address may be.
+func (ch *checker) message(name string, msg *message) {
+	sender := strings.Trim(fieldValue(msg.header, "Return-Path"), "<>")
+	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: sender, Body: msg.body, Organisations: true})
+	switch {
+	case v.Refused():
+	case msg.bare:
+		v = v.RefusedFor(policy.ReasonBareNewline)
+	case v.Action == policy.Bcc && msg.attendees:
+		v = v.RefusedFor(policy.ReasonAttendees)
+	}
+	ch.messages++
+	if v.Refused() {
+		ch.refused++
+	}
+	ch.report.add(checked{name, v, msg.header})
+}
+
+// printable quotes a file name that could make a mess of a terminal.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// A table has a row for each message.
+type table struct {
+	w    *tabwriter.Writer
+	rows int
+}
+
+func newTable(out io.Writer) *table {
+	return &table{w: tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)}
+}
+
+// tableRows is how many rows are aligned with each other: to align all, all
+// would have to be held.
+const tableRows = 5000
+
+func (t *table) add(c checked) {
+	if t.rows%tableRows == 0 {
+		t.w.Flush()
+		fmt.Fprintln(t.w, "FILE\tVERDICT\tREASON\tVISIBLE\tEXTERNAL\tSHOWN IN")
+	}
+	t.rows++
+	v, e := c.verdict, c.verdict.Exposure
+	reason := string(v.Reason)
+	if v.Line > 0 {
+		reason += fmt.Sprintf(", line %d", v.Line)
+	}
+	fmt.Fprintf(t.w, "%s\t%s\t%s\t%7d\t%8d\t%s\n", printable(c.file), v.Action, reason, e.Visible, e.External, shownIn(e))
+}
+
+func (t *table) finish() { t.w.Flush() }
+
+// shownIn lists the fields that show addresses: To 40, Cc 3.
+func shownIn(e policy.Exposure) string {
+	var in []string
+	for _, f := range e.Fields {
+		in = append(in, fmt.Sprintf("%s %d", f.Field, f.Count))
+	}
+	if len(in) == 0 {
+		return "-"
+	}
+	return strings.Join(in, ", ")
+}
+
+// jsonLines has an object for each message.
+type jsonLines struct{ enc *json.Encoder }
+
+func newJSONLines(out io.Writer) jsonLines {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	return jsonLines{enc}
+}
+
+func (j jsonLines) add(c checked) {
+	v, e := c.verdict, c.verdict.Exposure
+	fields := map[string]int{}
+	for _, f := range e.Fields {
+		fields[f.Field] = f.Count
+	}
+	j.enc.Encode(struct {
+		File          string         `json:"file"`
+		Verdict       policy.Action  `json:"verdict"`
+		Rule          string         `json:"rule"`
+		Reason        policy.Reason  `json:"reason"`
+		Visible       int            `json:"visible"`
+		External      int            `json:"external"`
+		Internal      int            `json:"internal"`
+		Organisations int            `json:"organisations"`
+		Fields        map[string]int `json:"fields"`
+	}{c.file, v.Action, v.Rule, v.Reason, e.Visible, e.External, e.Internal, e.Organisations, fields})
+}
+
+func (jsonLines) finish() {}
+
+// A bar shows on a terminal how far the reading of a large archive is. The zero
+// value shows nothing.
+type bar struct{ *progressbar.ProgressBar }
+
+// An archive this large takes a while to read.
+const (
+	longBytes = 16 << 20
+	longFiles = 2000
+)
+
+func newBar(stderr io.Writer, sources []source) bar {
+	var total int64
+	for _, s := range sources {
+		total += s.size
+	}
+	if !isTerminal(stderr) || total == 0 || total < longBytes && len(sources) < longFiles {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions64(total, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("reading"),
+		progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())}
+}
+
+// reader is r, with what is read from it shown. An error of the bar is none of
+// r: a file may have grown.
+func (b bar) reader(r io.Reader) io.Reader {
+	if b.ProgressBar == nil {
+		return r
+	}
+	return barReader{r, b.ProgressBar}
+}
+
+type barReader struct {
+	r   io.Reader
+	bar *progressbar.ProgressBar
+}
+
+func (b barReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.bar.Add(n)
+	return n, err
+}
+
+// clear makes room for a line.
+func (b bar) clear() {
+	if b.ProgressBar != nil {
+		b.Clear()
+	}
+}
+
+func (b bar) finish() {
+	if b.ProgressBar != nil {
+		b.Finish()
+	}
+}
+
+// isTerminal reports whether a stream of the command is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
