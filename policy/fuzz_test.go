@@ -67,6 +67,42 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
+// FuzzConceal: what bcc lets pass shows no outside address any more, and the
+// fields that hold none are the bytes that came.
+func FuzzConceal(f *testing.F) {
+	for _, to := range []string{"a@x.org, ann@home.org", "\"ann@x.org\" <ann@home.org>", "team: a@x.org, b@home.org;", "(a@x.org) ann@home.org", "=?utf-8?q?a=40x.org?= <ann@home.org>", "a@x.org ann@home.org"} {
+		f.Add([]byte("From: me@home.org\r\nX-A: b\r\n c\r\nTo: " + to + "\r\nCc: " + to + "\r\nSubject: x\r\n\r\n"))
+	}
+	p, err := New(Settings{InternalDomains: []string{"home.org"}, External: 0, Organisations: Unlimited, Total: Unlimited, Action: Bcc, StripBcc: true, BareNewline: RejectBare})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header []byte) {
+		v := p.Decide(Message{Header: header, Sender: "me@home.org"})
+		if v.Action != Bcc {
+			return
+		}
+		again := p.Decide(Message{Header: v.Header, Sender: "me@home.org"})
+		if again.Action != Allow || again.Exposure.External > 0 || v.Concealed < 1 {
+			t.Fatalf("%q was rewritten to %q, which is %+v", header, v.Header, again)
+		}
+		if got, want := otherFields(v.Header), otherFields(header); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Fatalf("%q was rewritten to %q: other fields %q, not %q", header, v.Header, got, want)
+		}
+	})
+}
+
+// otherFields are the fields that bcc must leave alone.
+func otherFields(raw []byte) (all [][]byte) {
+	h := parseHeader(raw)
+	for _, f := range h.fields {
+		if !concealed[f.kind] {
+			all = append(all, raw[f.start:f.end])
+		}
+	}
+	return all
+}
+
 func signed(raw []byte) [kindCount]bool {
 	h := parseHeader(raw)
 	return h.signedKinds()

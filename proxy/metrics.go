@@ -63,6 +63,7 @@ type Metrics struct {
 	visible, size, duration                *prometheus.HistogramVec
 	decision                               prometheus.Histogram
 	loaded, loadedAt                       prometheus.Gauge
+	copies                                 *prometheus.CounterVec
 	open                                   *prometheus.GaugeVec
 	sessions, faults, connects, replies    *prometheus.CounterVec
 }
@@ -100,6 +101,7 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 			Help: "Whether the last attempt to load the configuration succeeded."}),
 		loadedAt: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_success_timestamp_seconds",
 			Help: "When the configuration in force was loaded."}),
+		copies:   counter("individual_copies_total", "Copies that were sent to one recipient each; the action individual is yet to come.", "route", "result"),
 		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, or failed.", "route", "result"),
 		replies:  counter("upstream_replies_total", "Replies of the upstream.", "route", "command", "class"),
 	}
@@ -128,6 +130,9 @@ func (m *Metrics) zero(route string) {
 	m.sessions.WithLabelValues(route)
 	for _, f := range faults {
 		m.faults.WithLabelValues(route, string(f))
+	}
+	for _, r := range []string{"accepted", "refused", "failed"} {
+		m.copies.WithLabelValues(route, r)
 	}
 	for _, r := range connectResults {
 		m.connects.WithLabelValues(route, r)

@@ -88,7 +88,7 @@ func TestMetricsAreCleanAndStartAtZero(t *testing.T) {
 	before := g.series()
 	for _, name := range []string{"messages_total", "blocked_sends_total", "concealed_addresses_total", "message_outcomes_total", "visible_addresses",
 		"message_size_bytes", "message_duration_seconds", "decision_duration_seconds", "open_sessions", "sessions_total", "session_faults_total",
-		"upstream_connects_total", "upstream_replies_total", "build_info", "config_last_reload_successful", "config_last_reload_success_timestamp_seconds"} {
+		"upstream_connects_total", "upstream_replies_total", "build_info", "individual_copies_total", "config_last_reload_successful", "config_last_reload_success_timestamp_seconds"} {
 		if !slices.ContainsFunc(before, func(s string) bool { return strings.HasPrefix(s, "sendguard_"+name) }) {
 			t.Errorf("no sendguard_%s", name)
 		}
