@@ -1,0 +1,40 @@
+package policy
+
+import "testing"
+
+// TestCountsThatMustBeRight holds the counts that real incidents, and the bug
+// trackers of other projects, have made famous: each value is a To field.
+func TestCountsThatMustBeRight(t *testing.T) {
+	p, err := New(Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, BareNewline: RejectBare})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]int{
+		"a@x, b@y":                     2,
+		"a@x\r\nTo: b@y\r\nTO: c@z":    3,
+		"a@x; b@y; c@z":                3,
+		"a@x b@y":                      2,
+		"a@x\r\n b@y":                  2,
+		"Doe, John <a@x>, b@y":         2,
+		"J\xf6rg <a@x>, b@y":           2,
+		"=?x-unknown?q?A?= <a@x>, b@y": 2,
+		"=?utf-8?q?h1=40x=2C_h2=40x?=": 2,
+		"\"h1@x, h2@x\" <a@x>":         3,
+		"a@x (b@y, c@z)":               3,
+		"team: a@x, b@y":               2,
+		"undisclosed-recipients:;":     0,
+		"\"Doe <a@x>, b@y":             2,
+		"A <a@x, b@y":                  2,
+		"p..o'neil@x, a.@docomo.ne.jp": 2,
+		"\"a@x, b@y\"@z":               1,
+		"\"'bob@x.com'\" <bob@x.com>, \"'ann@y.com'\" <ann@y.com>": 2,
+		"o'neil@x.com, neil@x.com":                                 2,
+		"bob@b\u00fccher.example, BOB@xn--bcher-kva.EXAMPLE":       1,
+		"a@[192.0.2.1], a@[IPv6:2001:db8::1]":                      2,
+	} {
+		v := p.Decide(Message{Header: []byte("From: me@home.example\r\nTo: " + value + "\r\n\r\n")})
+		if v.Exposure.Visible != want {
+			t.Errorf("To: %q shows %d, want %d", value, v.Exposure.Visible, want)
+		}
+	}
+}
