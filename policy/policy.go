@@ -113,7 +113,7 @@ func New(s Settings) (*Policy, error) {
 		return nil, fmt.Errorf("personal_domains: %w", err)
 	}
 	if !slices.Contains(BareNewlines, s.BareNewline) {
-		return nil, fmt.Errorf("bare_newline: %q is none of %v", s.BareNewline, BareNewlines)
+		return nil, fmt.Errorf("bare_newline: %q is none of %s", s.BareNewline, listed(BareNewlines))
 	}
 	p := &Policy{Settings: s, internal: internal, personal: personal, base: s.values()}
 	p.wantsBody = s.Action == Bcc

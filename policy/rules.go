@@ -82,6 +82,15 @@ func (r *Rule) compile(base values) (compiledRule, error) {
 	return c, v.check()
 }
 
+// listed names the values that there are.
+func listed[T ~string](values []T) string {
+	var names []string
+	for _, v := range values {
+		names = append(names, string(v))
+	}
+	return strings.Join(names, ", ")
+}
+
 // inherit lets a value be overruled where there is one to do so.
 func inherit[T any](value, overruled *T) {
 	if overruled != nil {
@@ -92,7 +101,7 @@ func inherit[T any](value, overruled *T) {
 // check reports values that make no sense.
 func (v *values) check() error {
 	if !slices.Contains(Actions, v.action) {
-		return fmt.Errorf("action: %q is none of %v", v.action, Actions)
+		return fmt.Errorf("action: %q is none of %s", v.action, listed(Actions))
 	}
 	for _, limit := range []Limit{v.external, v.organisations, v.total} {
 		if limit < Unlimited {
@@ -175,7 +184,7 @@ type patterns []*regexp.Regexp
 func newPatterns(list []string) (all patterns, err error) {
 	for _, p := range list {
 		local, domain, ok := strings.Cut(p, "@")
-		if !ok && p != "*" {
+		if (!ok || local == "" || domain == "") && p != "*" {
 			return nil, fmt.Errorf("%q is not an address (write news@example.com, or *@example.com)", p)
 		}
 		if ok && !strings.Contains(domain, "*") {

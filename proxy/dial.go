@@ -95,8 +95,11 @@ func (d *dialer) greet(u *upstream, helo string) error {
 			return err
 		}
 	}
-	banner, err := u.readReply(u.limits.UpstreamReply)
-	if err != nil {
+	banner, err := u.readReply(min(greetTime, u.limits.UpstreamReply))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && d.TLS != TLSImplicit:
+		return &dialError{faultUpstreamTimeout, "it sends no greeting (a port for tls: implicit?)"}
+	case err != nil:
 		return replyError(err)
 	}
 	u.replied("connect", banner.code)
@@ -126,6 +129,10 @@ func (d *dialer) greet(u *upstream, helo string) error {
 	}
 	return u.ehlo(helo) // what was said before TLS does not count, RFC 3207 section 4.2
 }
+
+// greetTime bounds the wait for a greeting: mail clients give up before the five
+// minutes of RFC 5321 section 4.5.3.2.1, and would not hear why.
+const greetTime = time.Minute
 
 // secure begins TLS.
 func (u *upstream) secure(config *tls.Config) error {
@@ -207,6 +214,8 @@ func tlsFault(err error) string {
 		return "its certificate has expired or is not yet valid"
 	case errors.As(err, &unknown), errors.As(err, &invalid):
 		return "its certificate is not trusted"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "it does not begin with TLS (a port for tls: starttls?)"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer to the TLS handshake"
 	}

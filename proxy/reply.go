@@ -23,6 +23,7 @@ const (
 	replyBadCommand     = "500 5.5.2 Not a command: control characters or nothing at all\r\n"
 	replyLineTooLong    = "500 5.5.2 Command line too long\r\n"
 	replyNotImplemented = "502 5.5.1 Command not implemented\r\n"
+	replyNoTLS          = "502 5.5.1 No TLS here: set the mail client's connection security to none, sendguard uses TLS to the server\r\n"
 	replyBdat           = "502 5.5.1 CHUNKING is not offered here\r\n"
 	replyNoMail         = "503 5.5.1 Send MAIL first\r\n"
 	replyNoRecipients   = "554 5.5.1 No valid recipients\r\n"
@@ -47,7 +48,7 @@ func policyReply(v *policy.Verdict) reply {
 	case policy.ReasonUnreadableHeader:
 		code, text = "550 5.6.0", fmt.Sprintf("the header of this message cannot be read (line %d).", v.Line)
 	case policy.ReasonBareNewline:
-		code, text = "550 5.6.0", "bare CR or LF in the message (see SMTP smuggling)."
+		code, text = "550 5.6.0", "bare CR or LF in the message (see SMTP smuggling). Its lines must end in CR LF."
 	default:
 		code, text = "550 5.7.1", overLimit(v)
 	}

@@ -20,13 +20,15 @@ func (s *session) screen(line []byte) []byte {
 	verb := verbOf(line)
 	switch {
 	case line[0] == tlsHandshake:
-		s.w.fail(faultTLSOnPlaintext)
+		s.w.fail(faultTLSOnPlaintext) // the client has its connection security not at none
 	case isHTTP(verb, line):
 		s.w.fail(faultHTTP)
 	case verb == "BDAT": // its chunk follows, whatever the answer
 		s.w.endWith(replyBdat, faultBdat)
 	case verb == "" || hasControls(line):
 		s.w.refuse(replyBadCommand)
+	case verb == "STARTTLS":
+		s.w.refuse(replyNoTLS)
 	case !slices.Contains(relayed, verb):
 		s.w.refuse(replyNotImplemented)
 	default:

@@ -241,5 +241,9 @@ func (s *session) fault(f fault) { s.faultDetail(f, "") }
 // faultDetail counts and logs a fault; the detail names no host and no address.
 func (s *session) faultDetail(f fault, detail string) {
 	s.metrics.fault(s.Name, f)
-	s.log.Warn("fault", "route", s.Name, "fault", string(f), "detail", detail)
+	attrs := []any{"route", s.Name, "fault", string(f)}
+	if detail != "" {
+		attrs = append(attrs, "detail", detail)
+	}
+	s.log.Warn("fault", attrs...)
 }

@@ -239,7 +239,7 @@ func TestWhatIsNoCommandIsRefusedHere(t *testing.T) {
 	g := newGuard(t, u)
 	c := g.greeted()
 	for line, want := range map[string]string{
-		"VRFY root": "502 5.5.1", "EXPN list": "502 5.5.1", "HELP": "502 5.5.1", "ETRN x": "502 5.5.1", "STARTTLS": "502 5.5.1",
+		"VRFY root": "502 5.5.1", "EXPN list": "502 5.5.1", "HELP": "502 5.5.1", "ETRN x": "502 5.5.1", "STARTTLS": "502 5.5.1 No TLS here",
 		"": "500 5.5.2", "MAIL FROM:<a\x00@x>": "500 5.5.2", "RCPT TO:<a\rb@x>": "500 5.5.2",
 	} {
 		c.cmd(line, want)

@@ -67,7 +67,7 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntax reports what the YAML parser says.
 func (d *decoder) syntax(err error) {
-	p := problem{line: 1, text: yamlLine.ReplaceAllString(err.Error(), "")}
+	p := problem{line: 1, text: "not YAML: " + yamlLine.ReplaceAllString(err.Error(), "") + " (is the indentation right, and without tabs?)"}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		fmt.Sscan(m[1], &p.line)
 	}
@@ -137,7 +137,7 @@ func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind != yaml.MappingNode {
-		d.problem(key, "want keys and values")
+		d.problem(key, "want keys with values below it")
 		return
 	}
 	seen := map[string]bool{}
@@ -176,7 +176,7 @@ func withoutNumbers(path string) string { return numbers.ReplaceAllString(path, 
 
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind != yaml.SequenceNode {
-		d.problem(key, "want a list")
+		d.problem(key, "want a list: [a, b]")
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))

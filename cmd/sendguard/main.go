@@ -61,6 +61,7 @@ the header of every message and refuses one whose To and Cc would show many
 people each other's addresses. Everything else passes untouched.
 
 Try it without any configuration:   sendguard demo`,
+		Version:           version,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              cobra.NoArgs,

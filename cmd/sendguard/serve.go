@@ -63,13 +63,14 @@ func serve(ctx context.Context, stop func(), c *config, stderr io.Writer) error 
 		log.Info("metrics", "listen", status.Addr().String())
 		<-ctx.Done()
 		stop()
-		log.Info("stopping: messages under way are finished", "within", c.Server.Shutdown)
+		log.Info("stopping when the messages under way are finished", "within", c.Server.Shutdown)
 	}
 	bounded, cancel := context.WithTimeout(context.Background(), c.Server.Shutdown)
 	defer cancel()
 	if srv.Shutdown(bounded) != nil {
-		log.Warn("stopped with sessions cut off; none of their messages was finished")
+		log.Warn("sessions were cut off; none of their messages was finished")
 	}
+	log.Info("stopped")
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,6 +33,11 @@ func (c *config) check(d *decoder) {
 	if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
 		d.problem("metrics.listen", "%q is not host:port", c.Metrics.Listen)
 	}
+	for _, r := range c.Routes {
+		if sameAddress(r.Listen, c.Metrics.Listen) {
+			d.problem("metrics.listen", "%s is taken by route %s", c.Metrics.Listen, r.Name)
+		}
+	}
 	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
 		d.problem("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
 	}
@@ -50,6 +56,9 @@ func (c *config) checkRules(d *decoder) {
 			if other.Name == r.Name {
 				d.problem(key+".name", "%q is the name of another rule", r.Name)
 			}
+		}
+		if i+1 < len(c.Policy.Rules) && reflect.ValueOf(r.Match).IsZero() {
+			d.problem(key, "has no match, so it is for all messages, and no rule below it is ever reached")
 		}
 		for _, name := range r.Match.Route {
 			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
