@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"iter"
+	"strings"
 )
 
 // An addressSet holds addresses as they are compared: normal local part, @,
@@ -32,8 +33,10 @@ func newAddressSet() *addressSet {
 
 func (s *addressSet) len() int { return len(s.ends) }
 
+// reset empties the set. One that has grown gives its table back: to clear that
+// each time would be quadratic.
 func (s *addressSet) reset() {
-	s.keys, s.ends = s.keys[:0], s.ends[:0]
+	s.keys, s.ends, s.table = s.keys[:0], s.ends[:0], s.room.table[:]
 	clear(s.table)
 }
 
@@ -81,6 +84,22 @@ func (s *addressSet) addOnly(other *addressSet) {
 	if other.len() == 1 {
 		start := len(s.keys)
 		s.keys = append(s.keys, other.key(0)...)
+		s.commit(start)
+	}
+}
+
+// addPath adds the address of a path of the envelope (RFC 5321 section 4.1.2):
+// it is read as servers read it, not as it would be shown. A route before it
+// does not matter; postmaster may stand without a domain.
+func (s *addressSet) addPath(path string) {
+	if route, rest, ok := strings.Cut(path, ":"); ok && strings.HasPrefix(route, "@") {
+		path = rest
+	}
+	if at := strings.LastIndexByte(path, '@'); at > 0 {
+		s.add([]byte(path[:at]), []byte(path[at+1:]))
+	} else if path != "" {
+		start := len(s.keys)
+		s.keys = appendLower(s.keys, []byte(path))
 		s.commit(start)
 	}
 }

@@ -30,7 +30,12 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func benchmarkDecide(b *testing.B, header []byte) {
-	p, err := New(Settings{External: 10, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	benchmarkPolicy(b, header, Settings{External: 10, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+}
+
+func benchmarkPolicy(b *testing.B, header []byte, s Settings) {
+	b.Helper()
+	p, err := New(s)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -93,6 +98,24 @@ func BenchmarkHostile(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dk", name, size>>10), func(b *testing.B) {
 				text := strings.Repeat(unit, size/2/len(unit))
 				benchmarkDecide(b, []byte("From: me@home.example\r\nTo: "+text+"\r\nSubject: "+text+"\r\n\r\n"))
+			})
+		}
+	}
+}
+
+// BenchmarkHostileBcc is the same for what a rewrite looks at.
+func BenchmarkHostileBcc(b *testing.B) {
+	for name, unit := range map[string]string{
+		"fields": "Reply-To: a@b\r\n", "commas": ",", "addresses": "a@b,", "colleagues": "a@home.org,", "half words": "=?", "words": "=?utf-8?q?a=40b,?=,", "long domain": "a.", "quotes": "\"a,", "comments": "(a,",
+	} {
+		for _, size := range []int{1 << 14, 1 << 16, 1 << 18} {
+			b.Run(fmt.Sprintf("%s/%dk", name, size>>10), func(b *testing.B) {
+				text := strings.Repeat(unit, size/len(unit))
+				if name != "fields" {
+					text = "Cc: c@d" + text + "\r\n"
+				}
+				benchmarkPolicy(b, []byte("From: me@home.org\r\nTo: a@x.org, b@y.org\r\n"+text+"\r\n"),
+					Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 0, Organisations: 1, Total: 5, Action: Bcc, Override: true, StripBcc: true, BareNewline: RejectBare})
 			})
 		}
 	}

@@ -2,38 +2,37 @@ package policy
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 )
 
 // conceal takes the external addresses out of the fields that show them. It
 // returns the cuts, and the kinds of the fields that they change.
-func (h *header) conceal(internal domainSet, own *addressSet, hidden func(field) bool) (cuts []cut, changed [kindCount]bool) {
-	var emptyTo []int // cuts of To fields that would be left empty
-	keptTo := false
+func (p *Policy) conceal(h *header, own *addressSet, hidden func(field) bool) (cuts []cut, changed [kindCount]bool) {
+	replyTo := distinctAddresses(h.bodies(kindReplyTo)...)
+	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
 	for _, f := range h.fields {
-		if !concealed[f.kind] || hidden(f) || f.kind == kindReplyTo && distinctAddresses(h.bodies(kindReplyTo)...).len() == 1 {
+		if !concealed[f.kind] || hidden(f) || f.kind == kindReplyTo && replyTo.len() == 1 {
 			continue
 		}
-		kept, all := keptMailboxes(h.body(f), internal, own)
-		switch {
-		case all:
-			keptTo = keptTo || f.kind == kindTo && len(kept) > 0
+		if !p.showsOutside(h.body(f), own) {
+			keptTo = keptTo || f.kind == kindTo && distinctAddresses(h.body(f)).len() > 0
 			continue
-		case len(kept) > 0:
-			keptTo = keptTo || f.kind == kindTo
-			cuts = append(cuts, cut{f.value, f.end, fieldBody(kept)})
-		default:
-			if f.kind == kindTo {
-				emptyTo = append(emptyTo, len(cuts))
-			}
-			cuts = append(cuts, cut{f.start, f.end, nil})
 		}
 		changed[f.kind] = true
+		if kept := p.keptMailboxes(h.body(f), own); len(kept) > 0 {
+			keptTo = keptTo || f.kind == kindTo
+			cuts = append(cuts, cut{f.value, f.end, fieldBody(kept)})
+			continue
+		}
+		if f.kind == kindTo && emptyTo < 0 {
+			emptyTo = len(cuts)
+		}
+		cuts = append(cuts, cut{f.start, f.end, nil})
 	}
-	if from := h.ownMailbox(); !keptTo && len(emptyTo) > 0 && from != nil {
-		c := &cuts[emptyTo[0]]
-		colon := bytes.IndexByte(h.raw[c.start:], ':')
-		c.start += colon + 1
+	if from := h.ownMailbox(); !keptTo && emptyTo >= 0 && from != nil {
+		c := &cuts[emptyTo]
+		c.start += bytes.IndexByte(h.raw[c.start:], ':') + 1
 		c.with = from
 	}
 	return cuts, changed
@@ -53,7 +52,7 @@ func (h *header) ownMailbox() []byte {
 	if len(bodies) != 1 || distinctAddresses(bodies...).len() != 1 {
 		return nil
 	}
-	return bodies[0]
+	return append(bytes.TrimSuffix(bytes.Clone(bodies[0]), crlf), crlf...)
 }
 
 // fieldBody writes mailboxes as the value of a field.
@@ -62,59 +61,126 @@ func fieldBody(mailboxes [][]byte) []byte {
 	return append(value, crlf...)
 }
 
-// keptMailboxes returns the mailboxes of an address field that may stay, as
+// showsOutside reports whether a value shows an address that must go.
+func (p *Policy) showsOutside(value []byte, own *addressSet) (outside bool) {
+	set := newAddressSet()
+	scanAddresses(value, func(local, domain []byte) {
+		if normal, added := set.add(local, domain); added {
+			outside = outside || !p.internal.has(normal) && !own.has(set.key(set.len()-1))
+		}
+	})
+	return outside
+}
+
+// keptMailboxes returns the mailboxes of an address field that may stay: as
 // they are written where they hold one address, and as the bare address
-// otherwise. all reports that the field holds no others.
-func keptMailboxes(value []byte, internal domainSet, own *addressSet) (kept [][]byte, all bool) {
-	all = true
-	for _, item := range splitList(value) {
-		stays, goes := [][]byte(nil), false
-		set := newAddressSet()
+// otherwise. What they show together is looked at once more; where that is an
+// outside address, however it came there, none stays.
+func (p *Policy) keptMailboxes(value []byte, own *addressSet) (kept [][]byte) {
+	set := newAddressSet()
+	for item := range splitList(value) {
+		var bare []byte
+		inside, outside := 0, 0
+		set.reset()
 		scanAddresses(item, func(local, domain []byte) {
-			normal, added := set.add(local, domain)
-			switch {
+			switch normal, added := set.add(local, domain); {
 			case !added:
-			case internal.has(normal) || own.has(set.key(set.len()-1)):
-				stays = append(stays, slices.Concat(local, []byte("@"), domain))
+			case !p.internal.has(normal) && !own.has(set.key(set.len()-1)):
+				outside++
 			default:
-				goes = true
+				inside++
+				if address := slices.Concat(local, []byte("@"), domain); isPlainAddress(address) {
+					if bare != nil {
+						bare = append(bare, ",\r\n\t"...)
+					}
+					bare = append(bare, address...)
+				}
 			}
 		})
-		item = bytes.TrimSpace(item)
 		switch {
-		case !goes && len(stays) == 1 && !bytes.ContainsAny(item, ":"):
-			kept = append(kept, item)
-		default:
-			kept = append(kept, stays...)
+		case inside == 1 && outside == 0 && isMailbox(item):
+			kept = append(kept, bytes.TrimSpace(item))
+		case bare != nil:
+			kept = append(kept, bare)
 		}
-		all = all && !goes
 	}
-	return kept, all
+	if p.showsOutside(fieldBody(kept), own) {
+		return nil
+	}
+	return kept
+}
+
+// isPlainAddress reports an address that can be written without its context:
+// atoms, an @ and a domain name (RFC 5322 section 3.4.1).
+func isPlainAddress(address []byte) bool {
+	for _, c := range address {
+		if c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte(`()<>,;:"\[]`), c) >= 0 {
+			return false
+		}
+	}
+	return !bytes.Contains(address, encodedWordStart)
+}
+
+// isMailbox reports an item of a list that is one mailbox and nothing else: no
+// part of a group, and all that it opens it closes.
+func isMailbox(item []byte) bool {
+	angles := 0
+	for i := 0; i < len(item); i++ {
+		switch c := item[i]; c {
+		case '"', '(':
+			end, ok := closing(item, i, c, map[byte]byte{'"': '"', '(': ')'}[c])
+			if !ok {
+				return false
+			}
+			i = end - 1
+		case '<':
+			angles++
+		case '>':
+			angles--
+		case ':', ')', 0:
+			return false
+		}
+		if angles < 0 || angles > 1 {
+			return false
+		}
+	}
+	return angles == 0
 }
 
 // splitList parts an address list at its commas and semicolons, but for those
-// in quoted strings and comments.
-func splitList(value []byte) (items [][]byte) {
-	start, openCount := 0, 0
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; c {
-		case '"', '(':
-			end := byte('"')
-			if c == '(' {
-				end = ')'
-			}
-			if openCount > maxOpenComments {
+// in quoted strings, comments and encoded words. Items that show nothing are
+// left out.
+func splitList(value []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		start, openCount, nextEncoded := 0, 0, 0
+		for i := 0; i <= len(value); i++ {
+			if i == len(value) || value[i] == ',' || value[i] == ';' {
+				if item := value[start:i]; bytes.IndexByte(item, '@') >= 0 || bytes.Contains(item, encodedWordStart) {
+					if !yield(item) {
+						return
+					}
+				}
+				start = i + 1
 				continue
 			}
-			if next, ok := closing(value, i, c, end); ok {
-				i = next - 1
-			} else {
-				openCount++
+			switch c := value[i]; {
+			case c == '=' && i >= nextEncoded:
+				w, ok := nextWord(value, i)
+				switch {
+				case !ok:
+					nextEncoded = len(value)
+				case w.start == i:
+					i = w.end - 1
+				default:
+					nextEncoded = w.start
+				}
+			case (c == '"' || c == '(') && openCount <= maxOpenComments:
+				if end, ok := closing(value, i, c, map[byte]byte{'"': '"', '(': ')'}[c]); ok {
+					i = end - 1
+				} else {
+					openCount++
+				}
 			}
-		case ',', ';':
-			items = append(items, value[start:i])
-			start = i + 1
 		}
 	}
-	return append(items, value[start:])
 }

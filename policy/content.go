@@ -2,37 +2,38 @@ package policy
 
 import (
 	"bytes"
-	"mime"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // MaxBody is how much of a body Decide looks at, where it looks at one.
 const MaxBody = 64 << 10
 
-// contentType returns the media type of the message in lower case, without
-// parameters: "text/plain" where there is none (RFC 2045 section 5.2).
-func (h *header) contentType() string {
-	bodies := h.bodies(kindContentType)
-	if len(bodies) == 0 {
-		return "text/plain"
+// mediaTypes returns the media types that a message claims, in lower case and
+// without parameters (RFC 2045 section 5): mail clients differ in which of two
+// Content-Type fields they take.
+func (h *header) mediaTypes() (all []string) {
+	for _, value := range h.bodies(kindContentType) {
+		text := strings.TrimLeft(string(withoutCFWS(value)), "\"")
+		all = append(all, strings.ToLower(text[:strings.IndexAny(text+";", ";\"")]))
 	}
-	value := strings.ReplaceAll(string(bytes.TrimSpace(bodies[0])), "\r\n", "")
-	if media, _, err := mime.ParseMediaType(value); err == nil {
-		return media
-	}
-	media, _, _ := strings.Cut(value, ";")
-	return strings.ToLower(strings.TrimSpace(media))
+	return all
+}
+
+// isMultipart reports a message with parts.
+func (h *header) isMultipart() bool {
+	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool { return strings.HasPrefix(t, "multipart/") })
 }
 
 // attendeesPart is the header field of a part that lists the recipients again,
 // and means to: an invitation (RFC 5545), or Outlook's TNEF.
-var attendeesPart = regexp.MustCompile(`(?i)\r\ncontent-type:(?:\s|\r\n\s)*(?:text/calendar|application/(?:ms-|vnd\.ms-)tnef)\b`)
+var attendeesPart = regexp.MustCompile(`(?i)\r\ncontent-type[ \t]*:(?:[ \t]|\r\n[ \t]|\([^()\r\n]*\))*"?(?:text/calendar|application/(?:ms-|vnd\.ms-)tnef)\b`)
 
 // isCalendar reports a message that is an invitation, or has one in the begin
 // of its body.
 func (h *header) isCalendar(body []byte) bool {
-	return h.contentType() == "text/calendar" || attendeesPart.Match(body)
+	return slices.Contains(h.mediaTypes(), "text/calendar") || attendeesPart.Match(body)
 }
 
 // rewriteRefusal says why the addresses of a message cannot be taken out of its
@@ -43,10 +44,15 @@ func (h *header) rewriteRefusal(changed, signed [kindCount]bool, body []byte) Re
 			return ReasonSigned
 		}
 	}
-	switch media := h.contentType(); {
-	case media == "multipart/encrypted", media == "application/pkcs7-mime", media == "application/x-pkcs7-mime":
-		return ReasonSealed
-	case media == "application/ms-tnef", media == "application/vnd.ms-tnef", h.isCalendar(body):
+	for _, media := range h.mediaTypes() {
+		switch media {
+		case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
+			return ReasonSealed
+		case "application/ms-tnef", "application/vnd.ms-tnef":
+			return ReasonAttendees
+		}
+	}
+	if h.isCalendar(body) {
 		return ReasonAttendees
 	}
 	return ReasonNone

@@ -81,6 +81,10 @@ func withoutCFWS(domain []byte) []byte {
 	return out
 }
 
+// maxDomainName is the length of the longest domain name (RFC 1035 section
+// 2.3.4). To look up each suffix of a longer one would be quadratic.
+const maxDomainName = 255
+
 // A domainSet is a list of domains as a configuration gives it: example.com is
 // that domain alone, .example.com every subdomain of it.
 type domainSet map[string]struct{}
@@ -106,6 +110,9 @@ func (s domainSet) has(domain []byte) bool {
 	}
 	if _, ok := s[string(domain)]; ok {
 		return true
+	}
+	if len(domain) > maxDomainName {
+		return false
 	}
 	for i, c := range domain {
 		if c == '.' && i > 0 {

@@ -80,8 +80,7 @@ func (p *Policy) expose(h *header, own *addressSet, countOrganisations bool, hid
 // like any others.
 func (h *header) ownAddresses(envelopeSender string) *addressSet {
 	own, alone := newAddressSet(), newAddressSet()
-	alone.scan([]byte(envelopeSender))
-	own.addOnly(alone)
+	own.addPath(envelopeSender)
 	for kind := kindFrom; kind <= kindReplyTo; kind++ { // From, Sender, Reply-To
 		alone.reset()
 		for _, f := range h.fields {

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // An Action is what the policy wants done with a message that is over a limit.
@@ -149,7 +148,7 @@ func (p *Policy) WantsBody(raw []byte) bool {
 		return false
 	}
 	h := parseHeader(raw)
-	return strings.HasPrefix(h.contentType(), "multipart/")
+	return h.isMultipart()
 }
 
 // maxHint keeps a refusal within the 512 bytes of a reply line (RFC 5321
@@ -270,7 +269,7 @@ func (p *Policy) overLimit(h *header, m *Message, v *Verdict, rule *values, own 
 	if v.Action != Bcc {
 		return nil
 	}
-	cuts, changed := h.conceal(p.internal, own, hidden)
+	cuts, changed := p.conceal(h, own, hidden)
 	if reason := h.rewriteRefusal(changed, signed, m.Body); reason != ReasonNone {
 		v.Action, v.Reason = Reject, reason
 		return nil

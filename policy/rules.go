@@ -142,7 +142,8 @@ func (t *matcher) holds(h *header, m *Message) bool {
 func isWanted(want *bool, is func() bool) bool { return want == nil || *want == is() }
 
 func (t *matcher) fromHolds(h *header, m *Message) bool {
-	from := distinctAddresses(append(h.bodies(kindFrom), []byte(m.Sender))...)
+	from := distinctAddresses(h.bodies(kindFrom)...)
+	from.addPath(m.Sender)
 	for address := range from.all() {
 		if t.from.match(address) {
 			return true
@@ -153,14 +154,10 @@ func (t *matcher) fromHolds(h *header, m *Message) bool {
 
 func (t *matcher) toHolds(m *Message) bool {
 	for _, recipient := range m.Recipients {
-		one := distinctAddresses([]byte(recipient))
-		if one.len() == 0 {
+		one := newAddressSet()
+		one.addPath(recipient)
+		if one.len() == 0 || !t.to.match(one.key(0)) {
 			return false
-		}
-		for address := range one.all() {
-			if !t.to.match(address) {
-				return false
-			}
 		}
 	}
 	return len(m.Recipients) > 0
@@ -184,15 +181,18 @@ type patterns []*regexp.Regexp
 func newPatterns(list []string) (all patterns, err error) {
 	for _, p := range list {
 		local, domain, ok := strings.Cut(p, "@")
-		if (!ok || local == "" || domain == "") && p != "*" {
+		if p != "*" && (!ok || local == "" || domain == "" || domain[0] == '.') {
 			return nil, fmt.Errorf("%q is not an address (write news@example.com, or *@example.com)", p)
 		}
-		if ok && !strings.Contains(domain, "*") {
-			domain = string(normalDomain(nil, []byte(domain)))
-		}
-		text := p
+		text := strings.ToLower(local)
 		if ok {
-			text = strings.ToLower(local) + "@" + strings.ToLower(domain)
+			labels := strings.Split(domain, ".")
+			for i, label := range labels {
+				if !strings.Contains(label, "*") {
+					labels[i] = string(normalDomain(nil, []byte(label)))
+				}
+			}
+			text += "@" + strings.ToLower(strings.Join(labels, "."))
 		}
 		expr := strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, `.*`)
 		re, err := regexp.Compile(`(?s)^` + expr + `$`)

@@ -52,12 +52,15 @@ func (m *passage) readHeader() ([]byte, error) {
 func (m *passage) readHead(header []byte) ([]byte, error) {
 	end := len(header)
 	all := append(bytes.Clone(header), m.piece[m.inPiece:]...)
+	if !m.hold(2 * len(all)) {
+		return nil, errBuffersFull
+	}
 	for !m.last && !m.body.bare && len(all)-end < policy.MaxBody {
-		if !m.hold(2 * largePiece) {
-			return nil, errBuffersFull
-		}
 		if err := m.next(); err != nil {
 			return nil, err
+		}
+		if !m.hold(2 * len(m.piece)) {
+			return nil, errBuffersFull
 		}
 		all = append(all, m.piece...)
 	}

@@ -106,7 +106,7 @@ func (m *passage) decide(header []byte) bool {
 	if m.body.bare && !v.Refused() {
 		v = v.RefusedFor(policy.ReasonBareNewline)
 	}
-	if v.Action == policy.Bcc {
+	if v.Action == policy.Bcc && m.head != nil {
 		m.parts = &policy.AttendeesScanner{}
 	}
 	m.verdict = &v

@@ -70,6 +70,20 @@ func TestAMultipartMessageIsRewrittenWhole(t *testing.T) {
 	}
 }
 
+func TestAMultipartMessageThatComesLineByLineNeedsLittleMemory(t *testing.T) {
+	u := newUpstream(t)
+	g := newGuard(t, u, bcc, func(s *setup) { s.limits.BufferBytes = 2_000_000 })
+	c := g.greeted()
+	c.envelope()
+	c.send("From: me@home.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n")
+	line := strings.Repeat("x", 68) + "\r\n"
+	for range 2 * policy.MaxBody / len(line) {
+		c.send(line)
+	}
+	c.send(".\r\n")
+	c.want("250")
+}
+
 func TestADKIMSignatureSurvivesAndStopsARewrite(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

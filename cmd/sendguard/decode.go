@@ -113,7 +113,10 @@ func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
 	if _, ok := d.lines[key]; !ok {
 		d.lines[key] = n.Line
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" || n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		if path := withoutNumbers(key); path != "policy.rules" && strings.HasPrefix(path, "policy.rules") {
+			d.problem(key, "is empty, and would be for every message or none")
+		}
 		return // the defaults stay
 	}
 	if v.Kind() == reflect.Pointer {

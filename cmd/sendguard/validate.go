@@ -57,8 +57,8 @@ func (c *config) checkRules(d *decoder) {
 				d.problem(key+".name", "%q is the name of another rule", r.Name)
 			}
 		}
-		if i+1 < len(c.Policy.Rules) && reflect.ValueOf(r.Match).IsZero() {
-			d.problem(key, "has no match, so it is for all messages, and no rule below it is ever reached")
+		if reflect.ValueOf(r.Match).IsZero() {
+			d.problem(key, "has no match (for all messages: set the policy's own values)")
 		}
 		for _, name := range r.Match.Route {
 			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
