@@ -36,7 +36,7 @@ type wire struct {
 	onFault func(fault)
 	onClose func()
 
-	body     bool   // the library has been told 354; see takeBody
+	body     bool   // the last command was DATA, and its message is not taken yet
 	dotDue   bool   // the body is taken: the library is given its final dot
 	farewell string // what the client is told at its next command, then the end
 	ending   bool   // ends as soon as the client has been told why

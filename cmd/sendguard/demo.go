@@ -52,6 +52,7 @@ type stage struct {
 	policy  *policy.Policy
 	metrics *proxy.Metrics
 	guard   *proxy.Server
+	log     slog.LevelVar // off while the story is told
 }
 
 // demo tells the story; with listen it keeps the guard running until ctx ends.
@@ -77,7 +78,8 @@ func demo(ctx context.Context, out io.Writer, listen string) error {
 	addr := s.guard.Addr(0).(*net.TCPAddr)
 	fmt.Fprintf(out, "\nNow it is your turn. Set the outgoing server (SMTP) of a mail client to\n"+
 		"  server %s, port %d, connection security: none, authentication: none\n"+
-		"and send something to many people; nothing leaves this machine.\nStop it with Ctrl-C.\n", addr.IP, addr.Port)
+		"and send something to many people; nothing leaves this machine. What the guard\nlogs of each message follows. Stop it with Ctrl-C.\n\n", addr.IP, addr.Port)
+	s.log.Set(slog.LevelInfo)
 	<-ctx.Done()
 	return s.showMetrics()
 }
@@ -98,9 +100,11 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
+	s.log.Set(slog.LevelError + 1)
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: &s.log}))
 	s.metrics = proxy.NewMetrics([]string{"demo"}, s.policy.RuleNames(), build())
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
-		c.Server.limits(), s.policy, s.metrics, slog.New(slog.DiscardHandler))
+		c.Server.limits(), s.policy, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}

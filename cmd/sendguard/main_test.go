@@ -122,6 +122,24 @@ func TestDemoTellsItsStory(t *testing.T) {
 	os.RemoveAll(strings.TrimSuffix(maildir, "/Maildir"))
 }
 
+func TestDemoKeepsRunningForAMailClient(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	out := &lines{changed: make(chan struct{}, 1)}
+	status := make(chan int)
+	go func() { status <- run(ctx, []string{"demo", "--listen", "127.0.0.1:0"}, out, out) }()
+	port := out.find(t, `server 127.0.0.1, port (\d+), connection security: none`)[1]
+	reply, err := maildrop.Send("127.0.0.1:"+port, "me@home.example", []string{"you@there.example"}, "From: me@home.example\nno colon\n")
+	if err != nil || !strings.HasPrefix(reply, "550 5.6.0 Not sent: the header of this message cannot be read (line 2)") {
+		t.Errorf("%q %v", reply, err)
+	}
+	out.find(t, "msg=message route=demo outcome=refused_by_policy")
+	stop()
+	if code := <-status; code != 0 {
+		t.Errorf("ended with %d", code)
+	}
+	os.RemoveAll(strings.TrimSuffix(out.find(t, `(\S+)/Maildir`)[1], "/Maildir"))
+}
+
 // lines collects what a running command prints, and gives out what it waits for.
 type lines struct {
 	mu      sync.Mutex
