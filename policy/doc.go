@@ -24,5 +24,5 @@
 // addressset.go to tell which are the same. exposure.go and organisation.go
 // count. policy.go decides by the values that rules.go finds; override.go and
 // conceal.go say which bytes go, rewrite.go takes them out, and content.go says
-// when they must stay.
+// when they must stay. wrapped.go finds copies of the header in the body.
 package policy

@@ -36,9 +36,9 @@ var showsAddresses = [kindCount]bool{
 	kindResentBcc:      true,
 }
 
-// expose counts the addresses that the fields of h show. Fields for which
-// hidden is true are taken out before the message goes on.
-func (p *Policy) expose(h *header, own *addressSet, countOrganisations bool, hidden func(field) bool) Exposure {
+// expose counts the addresses that the fields of h and of copies show. Fields of
+// h for which hidden is true are taken out before the message goes on.
+func (p *Policy) expose(h *header, copies []header, own *addressSet, countOrganisations bool, hidden func(field) bool) Exposure {
 	set := own.clone()
 	var orgs organisations
 	if countOrganisations {
@@ -46,11 +46,8 @@ func (p *Policy) expose(h *header, own *addressSet, countOrganisations bool, hid
 	}
 	var e Exposure
 	var counts [kindCount]int
-	for _, f := range h.fields {
-		if !showsAddresses[f.kind] || hidden(f) {
-			continue
-		}
-		scanAddresses(h.body(f), func(local, domain []byte) {
+	count := func(kind fieldKind, value []byte) {
+		scanAddresses(value, func(local, domain []byte) {
 			domain, added := set.add(local, domain)
 			switch {
 			case !added:
@@ -64,8 +61,20 @@ func (p *Policy) expose(h *header, own *addressSet, countOrganisations bool, hid
 				}
 			}
 			e.Visible++
-			counts[f.kind]++
+			counts[kind]++
 		})
+	}
+	for _, f := range h.fields {
+		if showsAddresses[f.kind] && !hidden(f) {
+			count(f.kind, h.body(f))
+		}
+	}
+	for _, c := range copies {
+		for _, f := range c.fields {
+			if showsAddresses[f.kind] {
+				count(f.kind, c.body(f))
+			}
+		}
 	}
 	for kind, n := range counts {
 		if n > 0 {

@@ -122,6 +122,25 @@ func kinds(raw []byte, signed [kindCount]bool) (all []fieldKind) {
 	return all
 }
 
+// FuzzCopies: no body breaks the search for copies of the header, and what it
+// finds only adds to the count.
+func FuzzCopies(f *testing.F) {
+	f.Add([]byte("multipart/signed; boundary=b"), []byte("--b\r\nTo: a@x.org\r\n\r\n"))
+	f.Add([]byte("message/rfc822"), []byte("Content-Type: multipart/signed; boundary=\"\"\r\nTo: a@x.org\r\n\r\n"))
+	p, err := New(Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, BareNewline: RejectBare})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, contentType, body []byte) {
+		header := slices.Concat([]byte("From: me@home.org\r\nTo: c@x.org\r\nContent-Type: "), contentType, []byte("\r\n\r\n"))
+		alone := p.Decide(Message{Header: header})
+		with := p.Decide(Message{Header: header, Body: body})
+		if with.Exposure.Visible < alone.Exposure.Visible {
+			t.Fatalf("%q %q: %d, without the body %d", contentType, body, with.Exposure.Visible, alone.Exposure.Visible)
+		}
+	})
+}
+
 // FuzzScan: whatever stands round an address, it counts.
 func FuzzScan(f *testing.F) {
 	for _, s := range []string{"", "\"", "(", "<", "a@b.org,", "(((", "\"\\", "team:", "=?utf-8?q?", "[", "@", "a@[", "'", "x@y(", "((a)", "\r\n ", ";", "Ann @"} {

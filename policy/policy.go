@@ -142,13 +142,11 @@ func (p *Policy) RuleNames() []string {
 }
 
 // WantsBody reports whether Decide needs the begin of the body, up to MaxBody,
-// beside the header: a part of it may be an invitation.
+// beside the header: there may be a copy of the header in it or, where that
+// matters, an invitation.
 func (p *Policy) WantsBody(raw []byte) bool {
-	if !p.wantsBody {
-		return false
-	}
 	h := parseHeader(raw)
-	return h.isMultipart()
+	return h.wraps() || p.wantsBody && h.isMultipart()
 }
 
 // maxHint keeps a refusal within the 512 bytes of a reply line (RFC 5321
@@ -224,7 +222,11 @@ func (p *Policy) Decide(m Message) Verdict {
 	rule := p.valuesFor(&h, &m)
 	v := Verdict{Action: Allow, Rule: rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: rule.override, Hint: rule.hint, Outside: len(p.internal) > 0}
-	v.Exposure = p.expose(&h, own, m.Organisations || p.organisations, hidden)
+	copies, missing := h.copies(m.Body)
+	if h.defect.reason == "" {
+		h.defect = missing
+	}
+	v.Exposure = p.expose(&h, copies, own, m.Organisations || p.organisations, hidden)
 	if h.defect.reason != "" {
 		v.Action, v.Reason, v.Line = Reject, h.defect.reason, h.defect.line
 		return v
@@ -240,7 +242,7 @@ func (p *Policy) Decide(m Message) Verdict {
 		v.CountOf = v.Reason
 	}
 	if v.Reason != ReasonNone {
-		more := p.overLimit(&h, &m, &v, rule, own, hidden, signed)
+		more := p.overLimit(&h, copies, &m, &v, rule, own, hidden, signed)
 		cuts = append(cuts, more...)
 	}
 	if !v.Refused() {
@@ -253,7 +255,7 @@ func (p *Policy) Decide(m Message) Verdict {
 
 // overLimit decides about a message that is over a limit, and returns the cuts
 // that this takes.
-func (p *Policy) overLimit(h *header, m *Message, v *Verdict, rule *values, own *addressSet, hidden func(field) bool, signed [kindCount]bool) []cut {
+func (p *Policy) overLimit(h *header, copies []header, m *Message, v *Verdict, rule *values, own *addressSet, hidden func(field) bool, signed [kindCount]bool) []cut {
 	v.Action = rule.action
 	if rule.override {
 		found, wrong, cuts := h.override(v.Count)
@@ -275,9 +277,12 @@ func (p *Policy) overLimit(h *header, m *Message, v *Verdict, rule *values, own 
 		return nil
 	}
 	again := parseHeader(rewrite(m.Header, cuts))
-	after := p.expose(&again, own, p.organisations, hidden)
+	after := p.expose(&again, copies, own, p.organisations, hidden)
 	if reason, _, _ := rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
 		v.Action = Reject
+		if len(copies) > 0 && h.isSigned() {
+			v.Reason = ReasonSigned // the signed part repeats them
+		}
 		return nil
 	}
 	v.Concealed = v.Exposure.Visible - after.Visible

@@ -70,6 +70,27 @@ func TestAMultipartMessageIsRewrittenWhole(t *testing.T) {
 	}
 }
 
+func TestCopiesOfTheHeaderInASignedPartAreFound(t *testing.T) {
+	signed := func(partHeader, text string) string {
+		return "From: me@home.example\r\nTo: me@home.example\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n" +
+			partHeader + "\r\n" + text + "\r\n--b--\r\n"
+	}
+	long := strings.Repeat("0123456789abcd\r\n", 10_000)
+	fits := signed("Content-Type: text/plain; hp=\"clear\"\r\n.To: y\r\nTo: "+addresses(10)+"\r\n", "..\r\n"+long)
+	fits = strings.Replace(fits, "\r\n.To:", "\r\n..To:", 1) // dot-stuffed
+	u := newUpstream(t)
+	g := newGuard(t, u)
+	c := g.greeted()
+	c.message(fits, "250")
+	c.message(signed("Content-Type: text/plain; hp=\"clear\"\r\nTo: "+addresses(11)+"\r\n", long), "550 5.7.1 Not sent: every recipient would see 11 addresses (limit 10).")
+	c.message(signed("..\r\nTo: "+addresses(11)+"\r\n", "short"), "550 5.7.1")
+	c.message(signed(strings.Repeat("X: 0123456789abc\r\n", 5_000)+"To: "+addresses(43)+"\r\n", long), "550 5.6.0 Not sent: the header of this message cannot be read (line 5).")
+	c.message(plain, "250")
+	if _, got, _ := u.got(); !slices.Equal(got, []string{fits, plain}) {
+		t.Errorf("upstream got %.300q", got)
+	}
+}
+
 func TestAMultipartMessageThatComesLineByLineNeedsLittleMemory(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u, bcc, func(s *setup) { s.limits.BufferBytes = 2_000_000 })
