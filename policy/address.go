@@ -156,7 +156,7 @@ func (s *scanner) quoted(i int) int {
 	}
 	end, ok := i, false
 	if !s.noQuote {
-		end, ok = closing(s.v, i, '"', '"')
+		end, ok = closing(s.v, i)
 	}
 	if !ok {
 		s.noQuote = true
@@ -304,7 +304,10 @@ func (s *scanner) atoms(i int) int {
 			return i + n + 1
 		}
 	case '"': // ann@"example.org"
-		if closed, ok := closing(s.v, i, '"', '"'); ok && closed > i+2 && !s.noQuote && !s.text {
+		if s.noQuote || s.text {
+			break
+		}
+		if closed, ok := closing(s.v, i); ok && closed > i+2 {
 			s.scanText(s.v[i+1 : closed-1])
 			return closed
 		}
@@ -347,7 +350,7 @@ func (s *scanner) closeComment(i int) (end int, ok bool) {
 	if s.openCount > maxOpenComments || s.text {
 		return 0, false
 	}
-	if end, ok = closing(s.v, i, '(', ')'); !ok {
+	if end, ok = closing(s.v, i); !ok {
 		s.openCount++
 	}
 	return end, ok

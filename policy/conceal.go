@@ -8,19 +8,20 @@ import (
 
 // conceal takes the external addresses out of the fields that show them. It
 // returns the cuts, and the kinds of the fields that they change.
-func (p *Policy) conceal(h *header, own *addressSet, hidden func(field) bool) (cuts []cut, changed [kindCount]bool) {
+func (d *decision) conceal() (cuts []cut, changed [kindCount]bool) {
+	h := &d.header
 	replyTo := distinctAddresses(h.bodies(kindReplyTo)...)
 	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
 	for _, f := range h.fields {
-		if !concealed[f.kind] || hidden(f) || f.kind == kindReplyTo && replyTo.len() == 1 {
+		if !concealed[f.kind] || d.hidden(f) || f.kind == kindReplyTo && replyTo.len() == 1 {
 			continue
 		}
-		if !p.showsOutside(h.body(f), own) {
+		if !d.showsOutside(h.body(f)) {
 			keptTo = keptTo || f.kind == kindTo && distinctAddresses(h.body(f)).len() > 0
 			continue
 		}
 		changed[f.kind] = true
-		if kept := p.keptMailboxes(h.body(f), own); len(kept) > 0 {
+		if kept := d.keptMailboxes(h.body(f)); len(kept) > 0 {
 			keptTo = keptTo || f.kind == kindTo
 			cuts = append(cuts, cut{f.value, f.end, fieldBody(kept)})
 			continue
@@ -62,11 +63,11 @@ func fieldBody(mailboxes [][]byte) []byte {
 }
 
 // showsOutside reports whether a value shows an address that must go.
-func (p *Policy) showsOutside(value []byte, own *addressSet) (outside bool) {
+func (d *decision) showsOutside(value []byte) (outside bool) {
 	set := newAddressSet()
 	scanAddresses(value, func(local, domain []byte) {
 		if normal, added := set.add(local, domain); added {
-			outside = outside || !p.internal.has(normal) && !own.has(set.key(set.len()-1))
+			outside = outside || !d.internal.has(normal) && !d.own.has(set.key(set.len()-1))
 		}
 	})
 	return outside
@@ -76,7 +77,7 @@ func (p *Policy) showsOutside(value []byte, own *addressSet) (outside bool) {
 // they are written where they hold one address, and as the bare address
 // otherwise. What they show together is looked at once more; where that is an
 // outside address, however it came there, none stays.
-func (p *Policy) keptMailboxes(value []byte, own *addressSet) (kept [][]byte) {
+func (d *decision) keptMailboxes(value []byte) (kept [][]byte) {
 	set := newAddressSet()
 	for item := range splitList(value) {
 		var bare []byte
@@ -85,7 +86,7 @@ func (p *Policy) keptMailboxes(value []byte, own *addressSet) (kept [][]byte) {
 		scanAddresses(item, func(local, domain []byte) {
 			switch normal, added := set.add(local, domain); {
 			case !added:
-			case !p.internal.has(normal) && !own.has(set.key(set.len()-1)):
+			case !d.internal.has(normal) && !d.own.has(set.key(set.len()-1)):
 				outside++
 			default:
 				inside++
@@ -104,7 +105,7 @@ func (p *Policy) keptMailboxes(value []byte, own *addressSet) (kept [][]byte) {
 			kept = append(kept, bare)
 		}
 	}
-	if p.showsOutside(fieldBody(kept), own) {
+	if d.showsOutside(fieldBody(kept)) {
 		return nil
 	}
 	return kept
@@ -128,7 +129,7 @@ func isMailbox(item []byte) bool {
 	for i := 0; i < len(item); i++ {
 		switch c := item[i]; c {
 		case '"', '(':
-			end, ok := closing(item, i, c, map[byte]byte{'"': '"', '(': ')'}[c])
+			end, ok := closing(item, i)
 			if !ok {
 				return false
 			}
@@ -175,7 +176,7 @@ func splitList(value []byte) iter.Seq[[]byte] {
 					nextEncoded = w.start
 				}
 			case (c == '"' || c == '(') && openCount <= maxOpenComments:
-				if end, ok := closing(value, i, c, map[byte]byte{'"': '"', '(': ')'}[c]); ok {
+				if end, ok := closing(value, i); ok {
 					i = end - 1
 				} else {
 					openCount++

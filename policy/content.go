@@ -37,14 +37,14 @@ func (h *header) isCalendar(body []byte) bool {
 }
 
 // rewriteRefusal says why the addresses of a message cannot be taken out of its
-// header: they would still be somewhere, or a signature would break.
-func (h *header) rewriteRefusal(changed, signed [kindCount]bool, body []byte) Reason {
+// header, in fields of the kinds that would change: they would still be somewhere, or a signature would break.
+func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
 	for kind, is := range changed {
-		if is && signed[kind] {
+		if is && d.signed[kind] {
 			return ReasonSigned
 		}
 	}
-	for _, media := range h.mediaTypes() {
+	for _, media := range d.header.mediaTypes() {
 		switch media {
 		case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
 			return ReasonSealed
@@ -52,7 +52,7 @@ func (h *header) rewriteRefusal(changed, signed [kindCount]bool, body []byte) Re
 			return ReasonAttendees
 		}
 	}
-	if h.isCalendar(body) {
+	if d.header.isCalendar(d.message.Body) {
 		return ReasonAttendees
 	}
 	return ReasonNone

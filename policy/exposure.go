@@ -36,13 +36,15 @@ var showsAddresses = [kindCount]bool{
 	kindResentBcc:      true,
 }
 
-// expose counts the addresses that the fields of h and of copies show. Fields of
-// h for which hidden is true are taken out before the message goes on.
-func (p *Policy) expose(h *header, copies []header, own *addressSet, countOrganisations bool, hidden func(field) bool) Exposure {
-	set := own.clone()
+// expose counts the addresses that would be shown if the message went on with
+// the header h: by its fields that are not taken out, and by the copies of the
+// header.
+func (d *decision) expose(h *header) Exposure {
+	set := d.own.clone()
 	var orgs organisations
+	countOrganisations := d.organisations || d.message.Organisations
 	if countOrganisations {
-		orgs = newOrganisations(p.personal)
+		orgs = newOrganisations(d.personal)
 	}
 	var e Exposure
 	var counts [kindCount]int
@@ -52,7 +54,7 @@ func (p *Policy) expose(h *header, copies []header, own *addressSet, countOrgani
 			switch {
 			case !added:
 				return
-			case p.internal.has(domain):
+			case d.internal.has(domain):
 				e.Internal++
 			default:
 				e.External++
@@ -65,11 +67,11 @@ func (p *Policy) expose(h *header, copies []header, own *addressSet, countOrgani
 		})
 	}
 	for _, f := range h.fields {
-		if showsAddresses[f.kind] && !hidden(f) {
+		if showsAddresses[f.kind] && !d.hidden(f) {
 			count(f.kind, h.body(f))
 		}
 	}
-	for _, c := range copies {
+	for _, c := range d.copies {
 		for _, f := range c.fields {
 			if showsAddresses[f.kind] {
 				count(f.kind, c.body(f))

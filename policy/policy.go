@@ -115,8 +115,7 @@ func New(s Settings) (*Policy, error) {
 		return nil, fmt.Errorf("bare_newline: %q is none of %s", s.BareNewline, listed(BareNewlines))
 	}
 	p := &Policy{Settings: s, internal: internal, personal: personal, base: s.values()}
-	p.wantsBody = s.Action == Bcc
-	p.organisations = s.Organisations != Unlimited
+	p.note(&p.base)
 	if err := p.base.check(); err != nil {
 		return nil, err
 	}
@@ -125,11 +124,17 @@ func New(s Settings) (*Policy, error) {
 		if err != nil {
 			return nil, fmt.Errorf("rules[%d].%w", i, err)
 		}
-		p.wantsBody = p.wantsBody || c.values.action == Bcc || r.Match.Calendar != nil
-		p.organisations = p.organisations || c.values.organisations != Unlimited
+		p.note(&c.values)
+		p.wantsBody = p.wantsBody || r.Match.Calendar != nil
 		p.rules = append(p.rules, c)
 	}
 	return p, nil
+}
+
+// note notes what deciding with some values takes.
+func (p *Policy) note(v *values) {
+	p.wantsBody = p.wantsBody || v.action == Bcc
+	p.organisations = p.organisations || v.organisations != Unlimited
 }
 
 // RuleNames lists what Rule of a verdict may be.
@@ -213,37 +218,26 @@ func (v Verdict) RefusedFor(r Reason) Verdict {
 // Decide says what is to be done with a message. A header that cannot be read
 // as one is refused whatever the action.
 func (p *Policy) Decide(m Message) Verdict {
-	h := parseHeader(m.Header)
-	signed := h.signedKinds()
-	hidden := func(f field) bool {
-		return p.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !signed[f.kind]
-	}
-	own := h.ownAddresses(m.Sender)
-	rule := p.valuesFor(&h, &m)
-	v := Verdict{Action: Allow, Rule: rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
-		Override: rule.override, Hint: rule.hint, Outside: len(p.internal) > 0}
-	copies, missing := h.copies(m.Body)
-	if h.defect.reason == "" {
-		h.defect = missing
-	}
-	v.Exposure = p.expose(&h, copies, own, m.Organisations || p.organisations, hidden)
-	if h.defect.reason != "" {
-		v.Action, v.Reason, v.Line = Reject, h.defect.reason, h.defect.line
+	d := p.look(&m)
+	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
+		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0}
+	v.Exposure = d.expose(&d.header)
+	if defect := d.header.defect; defect.reason != "" {
+		v.Action, v.Reason, v.Line = Reject, defect.reason, defect.line
 		return v
 	}
 	var cuts []cut
-	for _, f := range h.fields {
-		if hidden(f) {
+	for _, f := range d.header.fields {
+		if d.hidden(f) {
 			cuts = append(cuts, cut{f.start, f.end, nil})
 		}
 	}
-	if rule.action != Allow {
-		v.Reason, v.Count, v.Limit = rule.exceeded(v.Exposure)
+	if d.rule.action != Allow {
+		v.Reason, v.Count, v.Limit = d.rule.exceeded(v.Exposure)
 		v.CountOf = v.Reason
 	}
 	if v.Reason != ReasonNone {
-		more := p.overLimit(&h, copies, &m, &v, rule, own, hidden, signed)
-		cuts = append(cuts, more...)
+		cuts = append(cuts, d.overLimit(&v)...)
 	}
 	if !v.Refused() {
 		v.Claimed = -1
@@ -253,15 +247,45 @@ func (p *Policy) Decide(m Message) Verdict {
 	return v
 }
 
+// A decision is what Decide knows about one message.
+type decision struct {
+	*Policy
+	message *Message
+	header  header
+	copies  []header // of the header, in the body
+	signed  [kindCount]bool
+	own     *addressSet // the sender's addresses, which do not count
+	rule    *values
+}
+
+// look takes a message apart.
+func (p *Policy) look(m *Message) *decision {
+	d := &decision{Policy: p, message: m, header: parseHeader(m.Header)}
+	copies, missing := d.header.copies(m.Body)
+	if d.header.defect.reason == "" {
+		d.header.defect = missing
+	}
+	d.copies = copies
+	d.signed = d.header.signedKinds()
+	d.own = d.header.ownAddresses(m.Sender)
+	d.rule = p.valuesFor(&d.header, m)
+	return d
+}
+
+// hidden reports a field that is taken out before the message goes on.
+func (d *decision) hidden(f field) bool {
+	return d.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !d.signed[f.kind]
+}
+
 // overLimit decides about a message that is over a limit, and returns the cuts
 // that this takes.
-func (p *Policy) overLimit(h *header, copies []header, m *Message, v *Verdict, rule *values, own *addressSet, hidden func(field) bool, signed [kindCount]bool) []cut {
-	v.Action = rule.action
-	if rule.override {
-		found, wrong, cuts := h.override(v.Count)
+func (d *decision) overLimit(v *Verdict) []cut {
+	v.Action = d.rule.action
+	if d.rule.override {
+		found, wrong, cuts := d.header.override(v.Count)
 		if found {
 			v.Action = Override
-			if signed[kindSubject] {
+			if d.signed[kindSubject] {
 				return nil
 			}
 			return cuts
@@ -271,16 +295,16 @@ func (p *Policy) overLimit(h *header, copies []header, m *Message, v *Verdict, r
 	if v.Action != Bcc {
 		return nil
 	}
-	cuts, changed := p.conceal(h, own, hidden)
-	if reason := h.rewriteRefusal(changed, signed, m.Body); reason != ReasonNone {
+	cuts, changed := d.conceal()
+	if reason := d.rewriteRefusal(changed); reason != ReasonNone {
 		v.Action, v.Reason = Reject, reason
 		return nil
 	}
-	again := parseHeader(rewrite(m.Header, cuts))
-	after := p.expose(&again, copies, own, p.organisations, hidden)
-	if reason, _, _ := rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
+	again := parseHeader(rewrite(d.message.Header, cuts))
+	after := d.expose(&again)
+	if reason, _, _ := d.rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
 		v.Action = Reject
-		if len(copies) > 0 && h.isSigned() {
+		if len(d.copies) > 0 && d.header.isSigned() {
 			v.Reason = ReasonSigned // the signed part repeats them
 		}
 		return nil

@@ -71,18 +71,30 @@ func readCase(t *testing.T, path string) *testCase {
 	return c
 }
 
+// parseLimit and parseTruth read values of a case; key is for the error.
+func parseLimit(t *testing.T, key, value string) Limit {
+	t.Helper()
+	if value == "unlimited" {
+		return Unlimited
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return Limit(n)
+}
+
+func parseTruth(t *testing.T, key, value string) bool {
+	t.Helper()
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return b
+}
+
 func (c *testCase) set(t *testing.T, key, value string) {
 	t.Helper()
-	var err error
-	number := func() Limit {
-		if value == "unlimited" {
-			return Unlimited
-		}
-		var n int
-		n, err = strconv.Atoi(value)
-		return Limit(n)
-	}
-	truth := func() (b bool) { b, err = strconv.ParseBool(value); return b }
 	if rest, ok := strings.CutPrefix(key, "rule."); ok {
 		name, key, _ := strings.Cut(rest, ".")
 		c.setRule(t, c.rule(name), key, value)
@@ -92,24 +104,21 @@ func (c *testCase) set(t *testing.T, key, value string) {
 	case "personal_domains":
 		s.PersonalDomains = strings.Fields(value)
 	case "limits.organisations":
-		s.Organisations = number()
+		s.Organisations = parseLimit(t, key, value)
 	case "internal_domains":
 		s.InternalDomains = strings.Fields(value)
 	case "limits.external":
-		s.External = number()
+		s.External = parseLimit(t, key, value)
 	case "limits.total":
-		s.Total = number()
+		s.Total = parseLimit(t, key, value)
 	case "action":
 		s.Action = Action(value)
 	case "override":
-		s.Override = truth()
+		s.Override = parseTruth(t, key, value)
 	case "strip_bcc":
-		s.StripBcc = truth()
+		s.StripBcc = parseTruth(t, key, value)
 	default:
 		t.Fatalf("%s: unknown key %q", c.path, key)
-	}
-	if err != nil {
-		t.Fatalf("%s: %s: %v", c.path, key, err)
 	}
 }
 
@@ -127,24 +136,8 @@ func (c *testCase) rule(name string) *Rule {
 
 func (c *testCase) setRule(t *testing.T, r *Rule, key, value string) {
 	t.Helper()
-	truth := func() *bool {
-		b, err := strconv.ParseBool(value)
-		if err != nil {
-			t.Fatalf("%s: %s: %v", c.path, key, err)
-		}
-		return &b
-	}
-	number := func() *Limit {
-		n := Unlimited
-		if value != "unlimited" {
-			i, err := strconv.Atoi(value)
-			if err != nil {
-				t.Fatalf("%s: %s: %v", c.path, key, err)
-			}
-			n = Limit(i)
-		}
-		return &n
-	}
+	truth := func() *bool { b := parseTruth(t, key, value); return &b }
+	number := func() *Limit { n := parseLimit(t, key, value); return &n }
 	switch key {
 	case "match.from":
 		r.Match.From = strings.Fields(value)

@@ -1,8 +1,12 @@
 package policy
 
 // closing returns where the quoted string or comment that starts at i ends,
-// its closing character included.
-func closing(v []byte, i int, open, end byte) (int, bool) {
+// its closing character included. Comments nest.
+func closing(v []byte, i int) (int, bool) {
+	open, end := v[i], v[i]
+	if open == '(' {
+		end = ')'
+	}
 	depth := 1
 	for i++; i < len(v); i++ {
 		switch c := v[i]; {

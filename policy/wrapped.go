@@ -17,8 +17,8 @@ const maxWraps = 4
 
 // wraps reports whether a copy of the header may be at the begin of the body.
 func (h *header) wraps() bool {
-	return h.isSigned() || slices.ContainsFunc(h.mediaTypes(), func(t string) bool {
-		return t == "message/rfc822" || t == "message/global"
+	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool {
+		return t == "multipart/signed" || t == "message/rfc822" || t == "message/global"
 	})
 }
 
@@ -33,7 +33,7 @@ func (h *header) copies(body []byte) (copies []header, d defect) {
 	cut := len(body) >= MaxBody
 	outer := *h
 	for range maxWraps {
-		if !outer.wraps() {
+		if len(body) == 0 || !outer.wraps() {
 			break
 		}
 		if outer.isSigned() {

@@ -62,7 +62,7 @@ func (s *session) Data(io.Reader) error {
 func (m *passage) pass() reply {
 	header, err := m.readHeader()
 	if err == nil && m.policy.WantsBody(unstuff(header)) {
-		header, err = m.readHead(header)
+		header, err = m.readHead(header) // a copy: the piece that held it is read over
 	}
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
@@ -192,7 +192,7 @@ func (m *passage) lastReply() reply {
 		return m.lost(err, replyUnknown)
 	}
 	m.metrics.replied(m.Name, "message", r.code)
-	m.setTransaction(false)
+	m.w.setInside(false)
 	if r.code == 421 {
 		m.hangUp()
 	}

@@ -20,12 +20,11 @@ type session struct {
 	*route
 	w *wire
 
-	up          *upstream // nil before EHLO, and once it is lost
-	sender      string    // of the open transaction, as written between < and >
-	recipients  []string  // likewise
-	transaction bool      // open upstream
-	dataOpen    bool      // the upstream takes a message that is not finished
-	auth        authState
+	up         *upstream // nil before EHLO, and once it is lost
+	sender     string    // of the open transaction, as written between < and >
+	recipients []string  // likewise
+	dataOpen   bool      // the upstream takes a message that is not finished
+	auth       authState
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -107,7 +106,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if err == nil {
 		s.sender = pathOf(s.w.line)
 		s.recipients = nil
-		s.setTransaction(true)
+		s.w.setInside(true)
 	}
 	return err
 }
@@ -170,13 +169,8 @@ func (s *session) hangUp() {
 		s.up = nil
 	}
 	s.dataOpen = false
-	s.setTransaction(false)
+	s.w.setInside(false)
 	s.w.farewell = replyReconnect
-}
-
-func (s *session) setTransaction(open bool) {
-	s.transaction = open
-	s.w.setInside(open)
 }
 
 // Reset is called for RSET, for a second EHLO, and after each message.
@@ -184,7 +178,7 @@ func (s *session) Reset() {
 	if s.dataOpen {
 		s.hangUp()
 	}
-	if !s.transaction {
+	if !s.w.inside {
 		return
 	}
 	if len(s.w.slot) > 0 { // the reply to a message need not wait
@@ -196,7 +190,7 @@ func (s *session) Reset() {
 		}
 		s.lost(err, replyLost)
 	}
-	s.setTransaction(false)
+	s.w.setInside(false)
 }
 
 // Logout is called at QUIT and when the connection ends. The client is not

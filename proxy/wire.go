@@ -46,7 +46,7 @@ type wire struct {
 	mu       sync.Mutex
 	waiting  bool // for a command, outside of a transaction
 	stopping bool
-	inside   bool // a transaction is open
+	inside   bool // a transaction is open upstream
 }
 
 // maxCommandErrors ends a connection that talks something else than SMTP.

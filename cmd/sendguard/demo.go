@@ -49,7 +49,7 @@ type stage struct {
 	out     io.Writer
 	dir     string
 	drop    *maildrop.Server
-	policy  *policy.Policy
+	viewer  *policy.Policy // counts what a message shows, Bcc included
 	metrics *proxy.Metrics
 	guard   *proxy.Server
 	log     slog.LevelVar // off while the story is told
@@ -94,17 +94,23 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 		return nil, err
 	}
 	c := defaultConfig()
-	if s.policy, err = policy.New(c.Policy.settings()); err != nil {
-		return nil, err
+	guarding, err := policy.New(c.Policy.settings())
+	if err != nil {
+		return nil, errors.Join(err, s.drop.Close())
+	}
+	seeing := c.Policy.settings()
+	seeing.Action, seeing.StripBcc = policy.Allow, false
+	if s.viewer, err = policy.New(seeing); err != nil {
+		return nil, errors.Join(err, s.drop.Close())
 	}
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
 	s.log.Set(slog.LevelError + 1)
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: &s.log}))
-	s.metrics = proxy.NewMetrics([]string{"demo"}, s.policy.RuleNames(), build())
+	s.metrics = proxy.NewMetrics([]string{"demo"}, guarding.RuleNames(), build())
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
-		c.Server.limits(), s.policy, s.metrics, log)
+		c.Server.limits(), guarding, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}
@@ -188,13 +194,7 @@ func (s *stage) shown(message string) string {
 		header, _, _ = strings.Cut(message, "\n\n")
 		header = strings.ReplaceAll(header, "\n", "\r\n")
 	}
-	settings := s.policy.Settings
-	settings.Action, settings.StripBcc = policy.Allow, false
-	p, err := policy.New(settings)
-	if err != nil {
-		return err.Error()
-	}
-	e := p.Decide(policy.Message{Header: []byte(header), Sender: "joe@seeker.example"}).Exposure
+	e := s.viewer.Decide(policy.Message{Header: []byte(header), Sender: "joe@seeker.example"}).Exposure
 	var in []string
 	for _, f := range e.Fields {
 		in = append(in, fmt.Sprintf("%d in %s", f.Count, f.Field))
