@@ -1,0 +1,110 @@
+package unfinished
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// How long a send is remembered, from its first copy on: mail servers try for
+// five days under one Message-ID; a person who presses Send again, and gets a
+// new one, does so soon.
+const (
+	idLife      = 6 * 24 * time.Hour
+	contentLife = 30 * time.Minute
+)
+
+// A Message says which message a send is of.
+type Message struct {
+	Route, Sender string
+	ID            string // Message-ID, "" where there is none
+	Subject       string
+	Content       [32]byte // digest of the content
+}
+
+// records returns the records, still empty, that a message is known by.
+func (m Message) records(secret []byte) []*record {
+	content := newRecord(secret, contentLife, "content", m.Route, m.Sender, m.Subject, string(m.Content[:]))
+	if m.ID == "" {
+		return []*record{content}
+	}
+	return []*record{newRecord(secret, idLife, "id", m.Route, m.Sender, m.ID), content}
+}
+
+type (
+	name [sha256.Size]byte
+	hash [16]byte // collides by chance once in 2^64 recipients of one record
+)
+
+// A record is what a Send knows under one of its names.
+type record struct {
+	secret []byte
+	raw    []byte // what the name is made of, never stored
+	name   name
+	life   time.Duration
+
+	known   map[hash]bool // recipients that have a copy
+	pending []hash        // those of them that the store does not have yet
+}
+
+func newRecord(secret []byte, life time.Duration, fields ...string) *record {
+	r := &record{secret: secret, life: life, known: map[hash]bool{}}
+	for _, f := range fields {
+		r.raw = appendField(r.raw, f)
+	}
+	copy(r.name[:], keyed(secret, r.raw))
+	return r
+}
+
+// appendField puts the length before a field, so that no two lists of fields
+// read the same.
+func appendField(b []byte, field string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(field))), field...)
+}
+
+func keyed(secret, data []byte) []byte {
+	h := hmac.New(sha256.New, secret)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// hash returns what stands for a recipient in this record, and in no other.
+func (r *record) hash(recipient string) hash {
+	return hash(keyed(r.secret, appendField(r.raw[:len(r.raw):len(r.raw)], recipient)))
+}
+
+// know takes in what a store has.
+func (r *record) know(hashes []hash) {
+	for _, h := range hashes {
+		r.known[h] = true
+	}
+}
+
+// note takes in a recipient that the store is still to be told of.
+func (r *record) note(recipient string) {
+	h := r.hash(recipient)
+	if !r.known[h] {
+		r.known[h] = true
+		r.pending = append(r.pending, h)
+	}
+}
+
+const secretSize = 32
+
+func newSecret() []byte {
+	secret := make([]byte, secretSize)
+	rand.Read(secret) // never fails
+	return secret
+}
+
+// maxSize bounds the records of one process, in hashes of 16 bytes. A record
+// costs some more than its hashes; so about 25 MB in memory, or in a file.
+const (
+	maxSize    = 1 << 20
+	recordSize = 8
+)
+
+// sweepEvery is how often expired records are looked for.
+const sweepEvery = 10 * time.Minute

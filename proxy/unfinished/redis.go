@@ -1,0 +1,259 @@
+package unfinished
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// A redisStore is the store that several replicas share. Under prefix it has
+// the secret, for each record a set of hashes, and for each record of a running
+// send a lock with the random token of the Send that has it.
+type redisStore struct {
+	client  *redis.Client
+	options *redis.Options
+	lease   time.Duration // of a lock
+
+	mu  sync.Mutex
+	key []byte // the secret as it was last
+}
+
+const (
+	prefix = "sendguard:unfinished:"
+	// lease is how long a lock outlives its replica.
+	lease = 30 * time.Second
+	// redisTimeout bounds each operation, retries included.
+	redisTimeout = 3 * time.Second
+)
+
+// holdScript takes locks, or keeps those that have the token already: all of them, or
+// none where another token has one. A lock that has expired is taken again. To
+// extend one needs no memory, so that a full server does not end it.
+var holdScript = redis.NewScript(`
+for _, key in ipairs(KEYS) do
+	local token = redis.call('GET', key)
+	if token and token ~= ARGV[1] then return 0 end
+end
+for _, key in ipairs(KEYS) do
+	if redis.call('EXISTS', key) == 1 then
+		redis.call('PEXPIRE', key, ARGV[2])
+	else
+		redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+	end
+end
+return 1`)
+
+// releaseScript ends the locks that have the token.
+var releaseScript = redis.NewScript(`
+for _, key in ipairs(KEYS) do
+	if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
+return 1`)
+
+// addScript puts hashes into sets. For each of them there are two arguments: its life
+// in milliseconds, which counts from its creation only, and the hashes.
+var addScript = redis.NewScript(`
+for i, key in ipairs(KEYS) do
+	local new = redis.call('EXISTS', key) == 0
+	local hashes = ARGV[2 * i]
+	for at = 1, #hashes, 16 do
+		redis.call('SADD', key, string.sub(hashes, at, at + 15))
+	end
+	if new then redis.call('PEXPIRE', key, ARGV[2 * i - 1]) end
+end
+return 1`)
+
+// openRedis connects, so that what is wrong is known now.
+func openRedis(ctx context.Context, options *redis.Options) (*redisStore, error) {
+	redis.SetLogger(quiet{})
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
+	options.ContextTimeoutEnabled = true
+	options.DialerRetries = 1 // the commands are tried again
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	r := &redisStore{client: redis.NewClient(options), options: options, lease: lease, key: newSecret()}
+	if _, err := r.secret(ctx); err != nil {
+		return nil, errors.Join(err, r.client.Close())
+	}
+	return r, nil
+}
+
+// quiet drops what the client library would write to standard error: it comes
+// as an error too.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// secret asks each time, so that replicas agree on it also after the server has
+// lost its data: the first to find it gone gives it back the one that it had.
+func (r *redisStore) secret(ctx context.Context) (secret []byte, err error) {
+	r.mu.Lock()
+	own := r.key
+	r.mu.Unlock()
+	err = r.within(ctx, func(ctx context.Context) (err error) {
+		secret, err = r.client.Get(ctx, prefix+"secret").Bytes()
+		if !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if err := r.client.SetNX(ctx, prefix+"secret", own, 0).Err(); err != nil {
+			return err
+		}
+		secret, err = r.client.Get(ctx, prefix+"secret").Bytes() // of whoever was first
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.key = secret
+	r.mu.Unlock()
+	return secret, nil
+}
+
+// lock takes the locks, and keeps them until it is ended.
+func (r *redisStore) lock(ctx context.Context, records []*record) (*lock, error) {
+	keys, token := keysOf("running:", records), rand.Text()
+	held, err := r.hold(ctx, keys, token)
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		return nil, ErrRunning
+	}
+	l := &lock{}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.renew(renewing, l, keys, token)
+	}()
+	l.end = func(ctx context.Context) error {
+		stop()
+		<-done
+		return r.within(ctx, func(ctx context.Context) error { return releaseScript.Run(ctx, r.client, keys, token).Err() })
+	}
+	return l, nil
+}
+
+func (r *redisStore) hold(ctx context.Context, keys []string, token string) (held bool, err error) {
+	err = r.within(ctx, func(ctx context.Context) (err error) {
+		held, err = holdScript.Run(ctx, r.client, keys, token, r.lease.Milliseconds()).Bool()
+		return err
+	})
+	return held, err
+}
+
+// renew extends the locks until ctx is done. What fails is tried again: the
+// server may be back before the lease is over.
+func (r *redisStore) renew(ctx context.Context, l *lock, keys []string, token string) {
+	tick := time.NewTicker(r.lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if held, err := r.hold(ctx, keys, token); err == nil && !held {
+			l.lost.Store(true)
+			return
+		}
+	}
+}
+
+func (r *redisStore) load(ctx context.Context, records []*record) error {
+	return r.within(ctx, func(ctx context.Context) error {
+		p := r.client.Pipeline()
+		var sets []*redis.StringSliceCmd
+		for _, key := range keysOf("sent:", records) {
+			sets = append(sets, p.SMembers(ctx, key))
+		}
+		if _, err := p.Exec(ctx); err != nil {
+			return err
+		}
+		for i, set := range sets {
+			for _, member := range set.Val() {
+				if len(member) == len(hash{}) {
+					records[i].know([]hash{hash([]byte(member))})
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (r *redisStore) add(ctx context.Context, records []*record) error {
+	var pending []*record
+	var args []any
+	for _, rec := range records {
+		if len(rec.pending) == 0 {
+			continue
+		}
+		var hashes []byte
+		for _, h := range rec.pending {
+			hashes = append(hashes, h[:]...)
+		}
+		pending = append(pending, rec)
+		args = append(args, rec.life.Milliseconds(), hashes)
+	}
+	if pending == nil {
+		return nil
+	}
+	return r.within(ctx, func(ctx context.Context) error {
+		return addScript.Run(ctx, r.client, keysOf("sent:", pending), args...).Err()
+	})
+}
+
+func (r *redisStore) forget(ctx context.Context, records []*record) error {
+	return r.within(ctx, func(ctx context.Context) error {
+		return r.client.Del(ctx, keysOf("sent:", records)...).Err()
+	})
+}
+
+func (r *redisStore) close() error { return r.client.Close() }
+
+func keysOf(kind string, records []*record) []string {
+	var keys []string
+	for _, rec := range records {
+		keys = append(keys, prefix+kind+hex.EncodeToString(rec.name[:]))
+	}
+	return keys
+}
+
+// within bounds an operation and makes its error one that may be logged.
+func (r *redisStore) within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	err := do(ctx)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return nil
+	case redis.IsOOMError(err):
+		return fmt.Errorf("redis at %s: %w", r.options.Addr, ErrFull)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("redis at %s: no answer within %v", r.options.Addr, redisTimeout)
+	}
+	return fmt.Errorf("redis at %s: %s", r.options.Addr, r.plain(err.Error()))
+}
+
+// plain takes credentials out of the words of a server: it may repeat the
+// arguments of a command, or name the user.
+func (r *redisStore) plain(words string) string {
+	words, _, _ = strings.Cut(words, ", with args")
+	for _, secret := range []string{r.options.Password, r.options.Username} {
+		if secret != "" {
+			words = strings.ReplaceAll(words, secret, "***")
+		}
+	}
+	return words
+}
