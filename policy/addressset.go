@@ -92,9 +92,7 @@ func (s *addressSet) addOnly(other *addressSet) {
 // it is read as servers read it, not as it would be shown. A route before it
 // does not matter; postmaster may stand without a domain.
 func (s *addressSet) addPath(path string) {
-	if route, rest, ok := strings.Cut(path, ":"); ok && strings.HasPrefix(route, "@") {
-		path = rest
-	}
+	path = withoutRoute(path)
 	if at := strings.LastIndexByte(path, '@'); at > 0 {
 		s.add([]byte(path[:at]), []byte(path[at+1:]))
 	} else if path != "" {

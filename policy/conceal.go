@@ -6,37 +6,61 @@ import (
 	"slices"
 )
 
-// conceal takes the external addresses out of the fields that show them. It
-// returns the cuts, and the kinds of the fields that they change.
-func (d *decision) conceal() (cuts []cut, changed [kindCount]bool) {
-	h := &d.header
-	replyTo := distinctAddresses(h.bodies(kindReplyTo)...)
-	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
-	for _, f := range h.fields {
-		if !concealed[f.kind] || d.hidden(f) || f.kind == kindReplyTo && replyTo.len() == 1 {
-			continue
+// conceal takes the external addresses out of the fields that show them, in the
+// message's header and in its copies. It returns the edits, and the kinds of
+// the message's fields that they change.
+func (d *decision) conceal() (e edits, changed [kindCount]bool) {
+	e = make(edits, len(d.headers))
+	for n := range d.headers {
+		if h := &d.headers[n]; !h.fixed {
+			e[n] = d.concealIn(h, func(kind fieldKind) { changed[kind] = changed[kind] || n == 0 })
 		}
+	}
+	return e, changed
+}
+
+// concealIn takes the external addresses out of one header; changes is called
+// with the kind of each field that changes.
+func (d *decision) concealIn(h *shownHeader, changes func(fieldKind)) (cuts []cut) {
+	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
+	for f := range d.concealable(h) {
 		if !d.showsOutside(h.body(f)) {
 			keptTo = keptTo || f.kind == kindTo && distinctAddresses(h.body(f)).len() > 0
 			continue
 		}
-		changed[f.kind] = true
+		changes(f.kind)
 		if kept := d.keptMailboxes(h.body(f)); len(kept) > 0 {
 			keptTo = keptTo || f.kind == kindTo
-			cuts = append(cuts, cut{f.value, f.end, fieldBody(kept)})
+			cuts = append(cuts, cut{start: f.value, end: f.end, with: fieldBody(kept)})
 			continue
 		}
 		if f.kind == kindTo && emptyTo < 0 {
 			emptyTo = len(cuts)
 		}
-		cuts = append(cuts, cut{f.start, f.end, nil})
+		cuts = append(cuts, cut{start: f.start, end: f.end})
 	}
-	if from := h.ownMailbox(); !keptTo && emptyTo >= 0 && from != nil {
+	if from := d.outer.ownMailbox(); !keptTo && emptyTo >= 0 && from != nil {
 		c := &cuts[emptyTo]
 		c.start += bytes.IndexByte(h.raw[c.start:], ':') + 1
 		c.with = from
 	}
-	return cuts, changed
+	return cuts
+}
+
+// concealable goes through the fields of a header that addresses are taken out
+// of, less those that go anyway, and a Reply-To of one address.
+func (d *decision) concealable(h *shownHeader) iter.Seq[field] {
+	replyTo := distinctAddresses(h.bodies(kindReplyTo)...)
+	return func(yield func(field) bool) {
+		for _, f := range h.fields {
+			if !concealed[f.kind] || d.hidden(h, f) || f.kind == kindReplyTo && replyTo.len() == 1 {
+				continue
+			}
+			if !yield(f) {
+				return
+			}
+		}
+	}
 }
 
 // concealed are the fields that addresses are taken out of.

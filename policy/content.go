@@ -23,7 +23,7 @@ func (h *header) mediaTypes() (all []string) {
 
 // isMultipart reports a message with parts.
 func (h *header) isMultipart() bool {
-	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool { return strings.HasPrefix(t, "multipart/") })
+	return slices.ContainsFunc(h.mediaTypes(), isMultipart)
 }
 
 // attendeesPart is the header field of a part that lists the recipients again,
@@ -44,7 +44,7 @@ func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
 			return ReasonSigned
 		}
 	}
-	for _, media := range d.header.mediaTypes() {
+	for _, media := range d.outer.mediaTypes() {
 		switch media {
 		case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
 			return ReasonSealed
@@ -52,7 +52,7 @@ func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
 			return ReasonAttendees
 		}
 	}
-	if d.header.isCalendar(d.message.Body) {
+	if d.outer.isCalendar(d.message.Body) {
 		return ReasonAttendees
 	}
 	return ReasonNone

@@ -23,6 +23,7 @@
 // and words.go for what is written in another way, and domain.go and
 // addressset.go to tell which are the same. exposure.go and organisation.go
 // count. policy.go decides by the values that rules.go finds; override.go and
-// conceal.go say which bytes go, rewrite.go takes them out, and content.go says
-// when they must stay. wrapped.go finds copies of the header in the body.
+// conceal.go and individual.go say which bytes go, rewrite.go takes them out, and
+// content.go says when they must stay. wrapped.go finds copies of the header in
+// the body. fingerprint.go tells whether a message is one that was seen before.
 package policy

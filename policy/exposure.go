@@ -37,9 +37,8 @@ var showsAddresses = [kindCount]bool{
 }
 
 // expose counts the addresses that would be shown if the message went on with
-// the header h: by its fields that are not taken out, and by the copies of the
-// header.
-func (d *decision) expose(h *header) Exposure {
+// these headers, by their fields that are not taken out.
+func (d *decision) expose(headers []shownHeader) Exposure {
 	set := d.own.clone()
 	var orgs organisations
 	countOrganisations := d.organisations || d.message.Organisations
@@ -66,15 +65,11 @@ func (d *decision) expose(h *header) Exposure {
 			counts[kind]++
 		})
 	}
-	for _, f := range h.fields {
-		if showsAddresses[f.kind] && !d.hidden(f) {
-			count(f.kind, h.body(f))
-		}
-	}
-	for _, c := range d.copies {
-		for _, f := range c.fields {
-			if showsAddresses[f.kind] {
-				count(f.kind, c.body(f))
+	for n := range headers {
+		h := &headers[n]
+		for _, f := range h.fields {
+			if showsAddresses[f.kind] && !d.hidden(h, f) {
+				count(f.kind, h.body(f))
 			}
 		}
 	}

@@ -95,6 +95,53 @@ func FuzzConceal(f *testing.F) {
 	})
 }
 
+// FuzzIndividual: the copy for a recipient shows no address but theirs and the
+// sender's, in the header or in a copy of it, and all other bytes are those that
+// came.
+func FuzzIndividual(f *testing.F) {
+	for _, to := range []string{"a@x.org, b@y.org", "\"c@z.org\" <a@x.org>, B <b@y.org>", "team: a@x.org, b@y.org;", "(c@z.org) a@x.org b@y.org", "=?utf-8?q?c=40z.org?= <a@x.org>"} {
+		f.Add([]byte("From: me@home.org\r\nTo: "+to+"\r\nCc: "+to+"\r\nSubject: x\r\n\r\n"), []byte{}, "a@x.org")
+		f.Add([]byte("From: me@home.org\r\nTo: "+to+"\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"), []byte("--b\r\nTo: "+to+"\r\n\r\nHello\r\n"), "@r.org:\"a b\"@x.org")
+	}
+	p, err := New(Settings{External: 0, Organisations: Unlimited, Total: Unlimited, Action: Individual, StripBcc: true, BareNewline: RejectBare})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header, body []byte, recipient string) {
+		if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
+			header = header[:end+4]
+		}
+		if strings.ContainsFunc(recipient, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return // the wire refuses it
+		}
+		m := Message{Header: header, Body: body, Sender: "me@home.org", Recipients: []string{recipient}}
+		v := p.Decide(m)
+		if v.Action != Individual {
+			return
+		}
+		known := p.look(&m).own
+		known.addPath(recipient)
+		known.scan([]byte(withoutRoute(recipient))) // as it reads
+		copied, begin := v.CopyFor(recipient)
+		again := p.look(&Message{Header: copied, Body: begin, Sender: "me@home.org"})
+		for _, h := range again.headers {
+			for _, field := range h.fields {
+				if !concealed[field.kind] || field.kind == kindReplyTo {
+					continue
+				}
+				for a := range distinctAddresses(h.body(field)).all() {
+					if !known.has(a) {
+						t.Fatalf("%q %q for %q became %q %q", header, body, recipient, copied, begin)
+					}
+				}
+			}
+		}
+		if got, want := otherFields(copied), otherFields(header); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Fatalf("%q was rewritten to %q: other fields %q, not %q", header, copied, got, want)
+		}
+	})
+}
+
 // otherFields are the fields that bcc must leave alone.
 func otherFields(raw []byte) (all [][]byte) {
 	h := parseHeader(raw)
@@ -120,6 +167,31 @@ func kinds(raw []byte, signed [kindCount]bool) (all []fieldKind) {
 		}
 	}
 	return all
+}
+
+// FuzzFingerprint: how a body comes in pieces makes no difference, and what is
+// in it does.
+func FuzzFingerprint(f *testing.F) {
+	header := []byte("Message-ID: <1@home.org>\r\nSubject: a\r\n b\r\nContent-Type: multipart/mixed; boundary=one\r\n\r\n")
+	f.Add([]byte("--one\r\nContent-Type: multipart/alternative;\r\n boundary=\"two\"\r\n\r\n--two\r\n\r\nHello\r\n--two--\r\n--one--\r\n"), 7)
+	f.Add(bytes.Repeat([]byte("x"), 3*maxKeptLine), 100)
+	identity := func(pieces ...[]byte) Identity {
+		print := NewFingerprint(header)
+		for _, p := range pieces {
+			print.Write(p)
+		}
+		return print.Identity()
+	}
+	f.Fuzz(func(t *testing.T, body []byte, cut int) {
+		whole := identity(body)
+		cut = max(0, min(cut, len(body)))
+		if parted := identity(body[:cut], body[cut:]); parted != whole {
+			t.Fatalf("%q parted at %d", body, cut)
+		}
+		if other := identity(body, []byte("x")); other == whole {
+			t.Fatalf("%q and an x more", body)
+		}
+	})
 }
 
 // FuzzCopies: no body breaks the search for copies of the header, and what it

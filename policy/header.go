@@ -146,28 +146,32 @@ const (
 	kindInReplyTo
 	kindReferences
 	kindContentType
+	kindContentTransferEncoding
+	kindMessageID
 	kindCount
 )
 
 // fieldNames holds the name of each kind as people write it.
 var fieldNames = [kindCount]string{
-	kindFrom:           "From",
-	kindSender:         "Sender",
-	kindReplyTo:        "Reply-To",
-	kindTo:             "To",
-	kindCc:             "Cc",
-	kindResentTo:       "Resent-To",
-	kindResentCc:       "Resent-Cc",
-	kindApparentlyTo:   "Apparently-To",
-	kindMailFollowupTo: "Mail-Followup-To",
-	kindMailReplyTo:    "Mail-Reply-To",
-	kindBcc:            "Bcc",
-	kindResentBcc:      "Resent-Bcc",
-	kindSubject:        "Subject",
-	kindDKIMSignature:  "DKIM-Signature",
-	kindInReplyTo:      "In-Reply-To",
-	kindReferences:     "References",
-	kindContentType:    "Content-Type",
+	kindFrom:                    "From",
+	kindSender:                  "Sender",
+	kindReplyTo:                 "Reply-To",
+	kindTo:                      "To",
+	kindCc:                      "Cc",
+	kindResentTo:                "Resent-To",
+	kindResentCc:                "Resent-Cc",
+	kindApparentlyTo:            "Apparently-To",
+	kindMailFollowupTo:          "Mail-Followup-To",
+	kindMailReplyTo:             "Mail-Reply-To",
+	kindBcc:                     "Bcc",
+	kindResentBcc:               "Resent-Bcc",
+	kindSubject:                 "Subject",
+	kindDKIMSignature:           "DKIM-Signature",
+	kindInReplyTo:               "In-Reply-To",
+	kindReferences:              "References",
+	kindContentType:             "Content-Type",
+	kindContentTransferEncoding: "Content-Transfer-Encoding",
+	kindMessageID:               "Message-ID",
 }
 
 // kindsByLength are the kinds by how long their names are.

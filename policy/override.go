@@ -225,14 +225,14 @@ func (s *subject) cuts(t tag) (cuts []cut) {
 	for i := t.start; i < t.end; {
 		first, last := s.wordSpan(i)
 		end := min(last, t.end)
-		c := cut{s.places[i].start, s.places[end-1].end, nil}
+		c := cut{start: s.places[i].start, end: s.places[end-1].end}
 		if n := s.places[i].word; n >= 0 {
 			switch w := s.words[n]; {
 			case first == i && last == end:
-				c = cut{w.start, w.end, nil}
+				c = cut{start: w.start, end: w.end}
 			case w.encoding == 'b':
 				left := append(bytes.Clone(s.text[first:i]), s.text[end:last]...)
-				c = cut{w.textStart, w.end - 2, base64.StdEncoding.AppendEncode(nil, left)}
+				c = cut{start: w.textStart, end: w.end - 2, with: base64.StdEncoding.AppendEncode(nil, left)}
 			}
 		}
 		if n := len(cuts) - 1; n >= 0 && joined(cuts[n], c) {
@@ -288,8 +288,29 @@ func (h *header) override(wanted int) (found bool, wrong int, cuts []cut) {
 		}
 		if here {
 			found = true
-			cuts = append(cuts, cut{f.value, f.end, withoutTags(h.body(f), wanted)})
+			cuts = append(cuts, cut{start: f.value, end: f.end, with: withoutTags(h.body(f), wanted)})
 		}
 	}
 	return found, wrong, cuts
+}
+
+// override looks for the tag with the wanted number in the message's Subject.
+// The edits take it out, of copies too; there are none where the message must
+// stay as it is.
+func (d *decision) override(wanted int) (found bool, wrong int, e edits) {
+	found, wrong, cuts := d.outer.override(wanted)
+	if !found || d.signed[kindSubject] {
+		return found, wrong, nil
+	}
+	e = make(edits, len(d.headers))
+	e[0] = cuts
+	for n := 1; n < len(d.headers); n++ {
+		switch h := &d.headers[n]; {
+		case !h.fixed:
+			_, _, e[n] = h.override(wanted)
+		case h.has(kindSubject):
+			return found, wrong, nil
+		}
+	}
+	return found, wrong, e
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -14,12 +15,15 @@ const (
 	Reject Action = "reject" // refuse it
 	Bcc    Action = "bcc"    // take the outside addresses out of sight
 
+	// Individual sends one copy to each recipient, showing that recipient alone.
+	Individual Action = "individual"
+
 	// Override is a verdict only: the sender confirmed the number in the Subject.
 	Override Action = "override"
 )
 
 // Actions are the actions that a configuration may name.
-var Actions = []Action{Allow, Report, Reject, Bcc}
+var Actions = []Action{Allow, Report, Reject, Bcc, Individual}
 
 // A Reason says why a verdict was reached.
 type Reason string
@@ -43,7 +47,7 @@ const (
 func PossibleVerdicts() (all []Verdict) {
 	all = append(all, Verdict{Action: Allow, Reason: ReasonNone})
 	for _, r := range []Reason{ReasonTooManyExternal, ReasonTooManyOrganisations, ReasonTooManyTotal} {
-		for _, a := range []Action{Report, Reject, Bcc, Override} {
+		for _, a := range []Action{Report, Reject, Bcc, Individual, Override} {
 			all = append(all, Verdict{Action: a, Reason: r})
 		}
 	}
@@ -133,7 +137,7 @@ func New(s Settings) (*Policy, error) {
 
 // note notes what deciding with some values takes.
 func (p *Policy) note(v *values) {
-	p.wantsBody = p.wantsBody || v.action == Bcc
+	p.wantsBody = p.wantsBody || v.action == Bcc || v.action == Individual
 	p.organisations = p.organisations || v.organisations != Unlimited
 }
 
@@ -146,13 +150,27 @@ func (p *Policy) RuleNames() []string {
 	return names
 }
 
-// WantsBody reports whether Decide needs the begin of the body, up to MaxBody,
-// beside the header: there may be a copy of the header in it or, where that
-// matters, an invitation.
-func (p *Policy) WantsBody(raw []byte) bool {
+// WantsBody returns how many bytes of the body, at most MaxBody, Decide needs to
+// see beside the header: there may be a copy of the header in it or, where that
+// matters, an invitation. body is its begin, as far as it has come; where the
+// result is no more than its length, that will do.
+func (p *Policy) WantsBody(raw, body []byte) int {
 	h := parseHeader(raw)
-	return h.wraps() || p.wantsBody && h.isMultipart()
+	switch {
+	case !h.wraps():
+		return 0
+	case p.wantsBody && h.isMultipart():
+		return MaxBody
+	}
+	if h.copies(body).more {
+		return min(2*max(len(body), firstLook), MaxBody)
+	}
+	return min(len(body), MaxBody)
 }
+
+// firstLook is half of what is looked at first of a body. That doubles, so that
+// all looks together cost no more than twice the last one.
+const firstLook = 2048
 
 // maxHint keeps a refusal within the 512 bytes of a reply line (RFC 5321
 // section 4.5.3.1.5).
@@ -171,8 +189,10 @@ type Message struct {
 	Route string
 	// Organisations has them counted even where no limit needs it.
 	Organisations bool
-	// Body is the begin of the body, as far as WantsBody asks for it.
-	Body []byte
+	// Body is the begin of the body, as far as WantsBody asks for it. BodyCut says
+	// that the body goes on behind it.
+	Body    []byte
+	BodyCut bool
 }
 
 // A Verdict is what is to be done with one message, and why.
@@ -199,10 +219,13 @@ type Verdict struct {
 	Override, Outside bool
 	Hint              string
 
-	// Header is the header to send: the bytes that came, or a copy of them
-	// with what had to go cut out. It is nil where the message is refused.
-	Header    []byte
-	Rewritten bool
+	// Header is the header to send, Body the begin of the body: the bytes that
+	// came, or a copy of them with what had to go cut out. They are nil where the
+	// message is refused, and for Individual, which has CopyFor.
+	Header, Body []byte
+	Rewritten    bool
+
+	copies *copier
 }
 
 // Refused reports whether the message must not go out.
@@ -211,7 +234,7 @@ func (v *Verdict) Refused() bool { return v.Action == Reject }
 // RefusedFor is the verdict for a message that may go out by its header, but
 // not for what its body shows: a bare CR or LF, or an invitation.
 func (v Verdict) RefusedFor(r Reason) Verdict {
-	v.Action, v.Reason, v.Header, v.Concealed = Reject, r, nil, 0
+	v.Action, v.Reason, v.Header, v.Body, v.copies, v.Concealed = Reject, r, nil, nil, nil, 0
 	return v
 }
 
@@ -221,29 +244,28 @@ func (p *Policy) Decide(m Message) Verdict {
 	d := p.look(&m)
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0}
-	v.Exposure = d.expose(&d.header)
-	if defect := d.header.defect; defect.reason != "" {
+	v.Exposure = d.expose(d.headers)
+	if defect := d.outer.defect; defect.reason != "" {
 		v.Action, v.Reason, v.Line = Reject, defect.reason, defect.line
 		return v
-	}
-	var cuts []cut
-	for _, f := range d.header.fields {
-		if d.hidden(f) {
-			cuts = append(cuts, cut{f.start, f.end, nil})
-		}
 	}
 	if d.rule.action != Allow {
 		v.Reason, v.Count, v.Limit = d.rule.exceeded(v.Exposure)
 		v.CountOf = v.Reason
 	}
+	e := d.stripped()
 	if v.Reason != ReasonNone {
-		cuts = append(cuts, d.overLimit(&v)...)
+		e.add(d.overLimit(&v))
 	}
-	if !v.Refused() {
-		v.Claimed = -1
-		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
-		v.Header, v.Rewritten = rewrite(m.Header, cuts), len(cuts) > 0
+	switch {
+	case v.Refused():
+		return v
+	case v.Action == Individual:
+		v.copies, v.Rewritten = d.copier(e), true
+	default:
+		v.Header, v.Body, v.Rewritten = d.apply(e)
 	}
+	v.Claimed = -1
 	return v
 }
 
@@ -251,8 +273,8 @@ func (p *Policy) Decide(m Message) Verdict {
 type decision struct {
 	*Policy
 	message *Message
-	header  header
-	copies  []header // of the header, in the body
+	headers []shownHeader // the message's own first, then its copies in the body
+	outer   *header       // the first of them
 	signed  [kindCount]bool
 	own     *addressSet // the sender's addresses, which do not count
 	rule    *values
@@ -260,57 +282,83 @@ type decision struct {
 
 // look takes a message apart.
 func (p *Policy) look(m *Message) *decision {
-	d := &decision{Policy: p, message: m, header: parseHeader(m.Header)}
-	copies, missing := d.header.copies(m.Body)
-	if d.header.defect.reason == "" {
-		d.header.defect = missing
+	outer := parseHeader(m.Header)
+	w := outer.copies(m.Body)
+	if w.open && m.BodyCut {
+		outer.defective(ReasonUnreadableHeader, bytes.Count(outer.raw, crlf)+1)
 	}
-	d.copies = copies
-	d.signed = d.header.signedKinds()
-	d.own = d.header.ownAddresses(m.Sender)
-	d.rule = p.valuesFor(&d.header, m)
+	if outer.has(kindDKIMSignature) { // it covers the body, too
+		for i := range w.found {
+			w.found[i].fixed = true
+		}
+	}
+	d := &decision{Policy: p, message: m, headers: append([]shownHeader{{header: outer}}, w.found...)}
+	d.outer = &d.headers[0].header
+	d.signed = d.outer.signedKinds()
+	d.own = d.outer.ownAddresses(m.Sender)
+	d.rule = p.valuesFor(d.outer, m)
 	return d
 }
 
 // hidden reports a field that is taken out before the message goes on.
-func (d *decision) hidden(f field) bool {
-	return d.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !d.signed[f.kind]
+func (d *decision) hidden(h *shownHeader, f field) bool {
+	return d.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !h.fixed && !d.signed[f.kind]
 }
 
-// overLimit decides about a message that is over a limit, and returns the cuts
+// stripped takes out the fields that are hidden.
+func (d *decision) stripped() edits {
+	e := make(edits, len(d.headers))
+	for n := range d.headers {
+		h := &d.headers[n]
+		for _, f := range h.fields {
+			if d.hidden(h, f) {
+				e[n] = append(e[n], cut{start: f.start, end: f.end})
+			}
+		}
+	}
+	return e
+}
+
+// overLimit decides about a message that is over a limit, and returns the edits
 // that this takes.
-func (d *decision) overLimit(v *Verdict) []cut {
+func (d *decision) overLimit(v *Verdict) (e edits) {
 	v.Action = d.rule.action
 	if d.rule.override {
-		found, wrong, cuts := d.header.override(v.Count)
+		found, wrong, e := d.override(v.Count)
 		if found {
 			v.Action = Override
-			if d.signed[kindSubject] {
-				return nil
-			}
-			return cuts
+			return e
 		}
 		v.Claimed = wrong
 	}
-	if v.Action != Bcc {
+	var changed [kindCount]bool
+	switch v.Action {
+	case Bcc:
+		e, changed = d.conceal()
+	case Individual:
+		e, changed = d.single()
+	default:
 		return nil
 	}
-	cuts, changed := d.conceal()
 	if reason := d.rewriteRefusal(changed); reason != ReasonNone {
 		v.Action, v.Reason = Reject, reason
 		return nil
 	}
-	again := parseHeader(rewrite(d.message.Header, cuts))
-	after := d.expose(&again)
-	if reason, _, _ := d.rule.exceeded(after); reason != ReasonNone || again.defect.reason != "" {
+	after := d.expose(d.afterwards(e))
+	if reason, _, _ := d.rule.exceeded(after); reason != ReasonNone {
 		v.Action = Reject
-		if len(d.copies) > 0 && d.header.isSigned() {
-			v.Reason = ReasonSigned // the signed part repeats them
+		if d.hasFixedCopy() {
+			v.Reason = ReasonSigned // it repeats them
 		}
 		return nil
 	}
 	v.Concealed = v.Exposure.Visible - after.Visible
-	return cuts
+	return e
+}
+
+// hasFixedCopy reports a copy of the header that cannot change.
+func (d *decision) hasFixedCopy() bool {
+	return slices.ContainsFunc(d.headers, func(h shownHeader) bool { return h.fixed })
 }
 
 // exceeded names the first limit that an exposure exceeds.

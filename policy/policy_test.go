@@ -284,7 +284,7 @@ func TestCases(t *testing.T) {
 			if c.rewrites {
 				want = wire(t, c.sent)
 			}
-			if sent := append(bytes.Clone(v.Header), c.message.Body...); !v.Refused() && !bytes.Equal(sent, want) {
+			if sent := c.goesOn(&v); !v.Refused() && !bytes.Equal(sent, want) {
 				t.Errorf("%s\nsends %q\nwant  %q", c.comment, sent, want)
 			}
 			if v.Rewritten != c.rewrites {
@@ -294,12 +294,26 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// goesOn is what is sent by a verdict: of copies for each recipient all, parted
+// by "---".
+func (c *testCase) goesOn(v *Verdict) []byte {
+	if v.Action != Individual {
+		return append(bytes.Clone(v.Header), v.Body...)
+	}
+	var copies [][]byte
+	for _, r := range c.message.Recipients {
+		header, body := v.CopyFor(r)
+		copies = append(copies, append(bytes.Clone(header), body...))
+	}
+	return bytes.Join(copies, []byte("---\r\n"))
+}
+
 // write puts what the policy says into the case's file.
 func (c *testCase) write(t *testing.T, v *Verdict) {
 	t.Helper()
 	text := c.comment + c.keys + "want: " + summary(v) + "\n\n" + c.header
 	if v.Rewritten {
-		text += "---\n" + written(append(bytes.Clone(v.Header), c.message.Body...))
+		text += "---\n" + written(c.goesOn(v))
 	}
 	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

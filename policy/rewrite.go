@@ -2,30 +2,94 @@ package policy
 
 import (
 	"bytes"
+	"slices"
 )
 
-// A cut is a place in the raw header that a rewrite replaces.
+// A cut is a place in a raw header that a rewrite replaces. The To field of a
+// copy for one recipient takes its place where toField is set.
 type cut struct {
 	start, end int
 	with       []byte
+	toField    bool
 }
 
-// rewrite returns raw with cuts made; they are in order. Where two overlap, the
-// first one wins. Without cuts it is raw itself.
-func rewrite(raw []byte, cuts []cut) []byte {
-	if len(cuts) == 0 {
-		return raw
-	}
-	out := make([]byte, 0, len(raw))
+// A template is what a rewrite leaves, in pieces: between each two of them
+// there is a place for the To field of a copy.
+type template [][]byte
+
+// newTemplate makes cuts in raw; they are in order. Where two overlap, the first
+// one wins.
+func newTemplate(raw []byte, cuts []cut) (t template) {
+	piece := make([]byte, 0, len(raw))
 	pos := 0
 	for _, c := range cuts {
 		if c.start < pos {
 			continue
 		}
-		out = append(append(out, raw[pos:c.start]...), c.with...)
+		piece = append(append(piece, raw[pos:c.start]...), c.with...)
+		if c.toField {
+			t, piece = append(t, piece), nil
+		}
 		pos = c.end
 	}
-	return append(out, raw[pos:]...)
+	return append(t, append(piece, raw[pos:]...))
+}
+
+// rewrite returns raw with cuts made, and no To field of a copy. Without cuts it
+// is raw itself.
+func rewrite(raw []byte, cuts []cut) []byte {
+	if len(cuts) == 0 {
+		return raw
+	}
+	t := newTemplate(raw, cuts)
+	if len(t) == 1 {
+		return t[0]
+	}
+	return bytes.Join(t, nil)
+}
+
+// edits are the cuts in each shown header of a message.
+type edits [][]cut
+
+// add adds further ones; there may be none for any header.
+func (e edits) add(more edits) {
+	for n, cuts := range more {
+		e[n] = append(e[n], cuts...)
+	}
+}
+
+// split returns the cuts in the message's own header and those in its body, in
+// order.
+func (d *decision) split(e edits) (header, body []cut) {
+	header = e[0]
+	for n := 1; n < len(e); n++ {
+		for _, c := range e[n] {
+			c.start += d.headers[n].at
+			c.end += d.headers[n].at
+			body = append(body, c)
+		}
+	}
+	byPlace := func(a, b cut) int { return a.start - b.start }
+	slices.SortStableFunc(header, byPlace)
+	slices.SortStableFunc(body, byPlace)
+	return header, body
+}
+
+// apply makes the edits.
+func (d *decision) apply(e edits) (header, body []byte, rewritten bool) {
+	inHeader, inBody := d.split(e)
+	return rewrite(d.message.Header, inHeader), rewrite(d.message.Body, inBody), len(inHeader)+len(inBody) > 0
+}
+
+// afterwards returns the headers that would be shown after edits.
+func (d *decision) afterwards(e edits) []shownHeader {
+	after := slices.Clone(d.headers)
+	for n := range after {
+		if len(e[n]) > 0 {
+			after[n].header = parseHeader(rewrite(after[n].raw, e[n]))
+		}
+	}
+	return after
 }
 
 // signedKinds says which kinds of fields a DKIM signature of the message

@@ -2,86 +2,175 @@ package policy
 
 import (
 	"bytes"
+	"io"
 	"mime"
+	"mime/quotedprintable"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// A message may hold copies of its header that mail clients show: the header
-// of the signed part (RFC 9788, and protected-headers="v1" before it), or that
-// of a whole message in its place (message/rfc822). Their addresses count.
+// A message may hold copies of its header that mail clients show: in the header
+// of its first part (RFC 9788, and protected-headers="v1" before it), or as a
+// whole message in its place (message/rfc822, RFC 8551 section 3.1). Their
+// addresses count, and a rewrite changes them too, where it can.
+
+// A shownHeader is a header that recipients may be shown: that of the message,
+// or a copy of it in the body.
+type shownHeader struct {
+	header
+	at    int  // where a copy stands in the body
+	fixed bool // it cannot change: signed, or written in another way
+}
 
 // maxWraps is how many parts inside of each other are looked at.
 const maxWraps = 4
 
-// wraps reports whether a copy of the header may be at the begin of the body.
+// A walk goes through the first parts of a body.
+type walk struct {
+	body  []byte // its begin, at most MaxBody
+	found []shownHeader
+	more  bool // a part may begin behind it
+	open  bool // a header goes on behind it, or begins there for certain
+}
+
+// copies looks for copies of h in the begin of a body. What is wrong with one
+// does not matter, but where it ends.
+func (h *header) copies(body []byte) walk {
+	w := walk{body: body}
+	if h.wraps() {
+		w.into(h, 0, false, true, maxWraps)
+	}
+	return w
+}
+
+// wraps reports whether a copy of the header may be in the body.
 func (h *header) wraps() bool {
-	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool {
-		return t == "multipart/signed" || t == "message/rfc822" || t == "message/global"
-	})
+	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool { return isMultipart(t) || isMessage(t) })
 }
 
-// isSigned reports multipart/signed (RFC 1847): nothing in its first part can
-// change.
-func (h *header) isSigned() bool { return slices.Contains(h.mediaTypes(), "multipart/signed") }
+func isMultipart(mediaType string) bool { return strings.HasPrefix(mediaType, "multipart/") }
 
-// copies returns the headers at the begin of a body that may be shown in place
-// of h. What is wrong with one does not matter, but for its end, which must be
-// in what is there of the body.
-func (h *header) copies(body []byte) (copies []header, d defect) {
-	cut := len(body) >= MaxBody
-	outer := *h
-	for range maxWraps {
-		if len(body) == 0 || !outer.wraps() {
-			break
-		}
-		if outer.isSigned() {
-			body = outer.firstPart(body)
-		}
-		if len(body) == 0 || bytes.HasPrefix(body, crlf) {
-			break // no part, or one without a header
-		}
-		end := bytes.Index(body, []byte("\r\n\r\n"))
+// isMessage reports a media type whose body begins with a header.
+func isMessage(mediaType string) bool {
+	return mediaType == "message/rfc822" || mediaType == "message/global" || mediaType == legacyDisplay
+}
+
+// legacyDisplay is the type of the part in which older header protection
+// repeats the header for mail clients that do not know of it.
+const legacyDisplay = "text/rfc822-headers"
+
+// into looks at what outer says to be at body[at:]. A message there is a copy
+// where whole says so, and an attachment otherwise; signed says that nothing in
+// it can change (RFC 1847).
+func (w *walk) into(outer *header, at int, signed, whole bool, depth int) {
+	if depth == 0 {
+		return
+	}
+	for _, t := range outer.mediaTypes() {
 		switch {
-		case end >= 0:
-			end += len("\r\n\r\n")
-		case cut:
-			return copies, defect{ReasonUnreadableHeader, bytes.Count(h.raw, crlf) + 1}
-		default:
-			end = len(body)
+		case isMultipart(t):
+			here := t == "multipart/signed"
+			w.parts(outer, at, signed || here, whole && here, depth)
+		case isMessage(t) && (whole || t == legacyDisplay):
+			w.message(outer, at, signed, depth)
 		}
-		outer = parseHeader(body[:end])
-		copies = append(copies, outer)
-		body = body[end:]
 	}
-	return copies, defect{}
 }
 
-var boundaryParameter = regexp.MustCompile(`(?i);\s*boundary\s*=\s*"?([^";\s]+)`)
-
-// firstPart returns the body from the first part on (RFC 2046 section 5.1.1),
-// or nil where there is none.
-func (h *header) firstPart(body []byte) []byte {
-	for _, value := range h.bodies(kindContentType) {
-		boundary := ""
-		if _, parameters, err := mime.ParseMediaType(strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", "")); err == nil {
-			boundary = parameters["boundary"]
-		} else if m := boundaryParameter.FindSubmatch(value); m != nil {
-			boundary = string(m[1])
-		}
-		if boundary == "" {
-			continue
-		}
-		delimiter := []byte("\r\n--" + boundary)
-		at := bytes.Index(append(bytes.Clone(crlf), body...), delimiter)
-		if at < 0 {
-			continue
-		}
-		rest := body[at+len(delimiter)-len(crlf):]
-		if n := bytes.Index(rest, crlf); n >= 0 {
-			return rest[n+len(crlf):]
+// parts looks into the first part of a multipart.
+func (w *walk) parts(outer *header, at int, signed, whole bool, depth int) {
+	for _, boundary := range outer.boundaries() {
+		if start := firstPart(w.body[at:], boundary); start >= 0 {
+			w.header(at+start, signed, whole, depth)
+		} else {
+			w.more, w.open = true, w.open || signed
 		}
 	}
-	return nil
+}
+
+// message looks at a whole message, or the header of one.
+func (w *walk) message(outer *header, at int, signed bool, depth int) {
+	decoded, ok := outer.decoded(w.body[at:])
+	if !ok {
+		w.header(at, signed, true, depth)
+		return
+	}
+	inner := walk{body: decoded}
+	inner.header(0, true, true, depth)
+	w.found = append(w.found, inner.found...)
+	w.more, w.open = w.more || inner.more, w.open || inner.open
+}
+
+// header takes the header at body[at:], and looks into what it says to follow.
+func (w *walk) header(at int, signed, whole bool, depth int) {
+	rest := w.body[at:]
+	if bytes.HasPrefix(rest, crlf) {
+		return // a part without a header
+	}
+	end := bytes.Index(rest, []byte("\r\n\r\n")) + len("\r\n\r\n")
+	if end < len("\r\n\r\n") {
+		end, w.more, w.open = len(rest), true, true
+	}
+	h := parseHeader(rest[:end])
+	w.found = append(w.found, shownHeader{h, at, signed})
+	w.into(&h, at+end, signed, whole, depth-1)
+}
+
+// decoded returns a body without its transfer encoding, where it has one
+// (RFC 6532 section 3.7 allows one for message/global).
+func (h *header) decoded(body []byte) ([]byte, bool) {
+	for _, value := range h.bodies(kindContentTransferEncoding) {
+		switch strings.ToLower(string(withoutCFWS(value))) {
+		case "base64":
+			return decodeBase64(body), true
+		case "quoted-printable":
+			text, _ := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body))) // as far as it can be read
+			return text, true
+		}
+	}
+	return nil, false
+}
+
+var boundaryParameter = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))`)
+
+// boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
+// parameters or fields, mail clients differ in which they take.
+func (h *header) boundaries() (all []string) {
+	add := func(boundary string) {
+		if boundary = strings.TrimRight(boundary, " \t"); boundary != "" && len(all) < maxBoundaries && !slices.Contains(all, boundary) {
+			all = append(all, boundary)
+		}
+	}
+	for _, value := range h.bodies(kindContentType) {
+		text := strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", "")
+		if _, parameters, err := mime.ParseMediaType(text); err == nil {
+			add(parameters["boundary"])
+		}
+		for _, m := range boundaryParameter.FindAllStringSubmatch(text, maxBoundaries) {
+			add(m[1] + m[2])
+		}
+	}
+	return all
+}
+
+// maxBoundaries is how many boundaries of one multipart are looked for.
+const maxBoundaries = 4
+
+// firstPart returns where the first part of a multipart body begins, or -1.
+func firstPart(body []byte, boundary string) int {
+	delimiter := []byte("--" + boundary)
+	at := 0
+	if !bytes.HasPrefix(body, delimiter) {
+		n := bytes.Index(body, append([]byte("\r\n"), delimiter...))
+		if n < 0 {
+			return -1
+		}
+		at = n + len(crlf)
+	}
+	n := bytes.Index(body[at:], crlf)
+	if n < 0 {
+		return -1
+	}
+	return at + n + len(crlf)
 }

@@ -36,6 +36,12 @@
 //   - A connection that was closed, failed or timed out is ended. Nothing that
 //     is still in its buffers is run, and a client that vanished never looks
 //     like one that finished.
+//   - The action individual answers for several transactions: it takes the whole
+//     message, resets the client's, and sends a copy to each recipient in one of
+//     its own. 250 says that each has one. What went out of a send that was not
+//     finished is remembered, and the client's next try sends the rest: only a
+//     copy whose final dot was sent and whose reply was never read can arrive
+//     twice (RFC 1047).
 //   - Memory is bounded: what is held at one time is taken from one budget.
 //   - After 354 every reply waits for the client's final dot.
 //   - No address, domain, subject or credential is logged or counted.
@@ -43,7 +49,9 @@
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
 // conversation, auth.go its login, head.go and message.go the passage of one
-// message. upstream.go speaks to the server and dial.go gets there. reply.go has
+// message. individual.go sends copies, spool.go holds the message for them,
+// flight.go begins their transactions, and the package unfinished remembers who
+// has one. upstream.go speaks to the server and dial.go gets there. reply.go has
 // every reply of our own; server.go accepts, limits and stops; metrics.go counts,
 // and http.go serves the counts.
 package proxy

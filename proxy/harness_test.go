@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sendguard/policy"
+	"sendguard/proxy/unfinished"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -264,6 +265,7 @@ type setup struct {
 	settings policy.Settings
 	limits   Limits
 	upstream Upstream
+	state    string // of unfinished sends
 }
 
 func defaults(address string) setup {
@@ -271,8 +273,9 @@ func defaults(address string) setup {
 		listen:   "127.0.0.1:0",
 		settings: policy.Settings{External: 10, Organisations: policy.Unlimited, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
-			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience},
+			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience, TimeBudget: patience},
 		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
+		state:    "memory",
 	}
 }
 
@@ -291,7 +294,11 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	g := &guard{t: t, log: &syncBuffer{}}
 	m := NewMetrics([]string{"test"}, p.RuleNames(), Build{"test", "none", "go"})
 	g.reg = m.registry
-	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	sends, err := unfinished.Open(t.Context(), s.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -300,6 +307,9 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 		defer cancel()
 		if err := g.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
+		}
+		if err := sends.Close(); err != nil {
+			t.Errorf("closing the memory of sends: %v", err)
 		}
 		g.checkPrivacy()
 		if left := g.buffers.left.Load(); left != s.limits.BufferBytes {

@@ -47,15 +47,24 @@ func (m *passage) readHeader() ([]byte, error) {
 	}
 }
 
-// readHead takes the begin of the body, for the policy to look at, into m.head.
-// Header and body are then one piece.
+// readHead takes as much of the body as the policy wants to look at into
+// m.head. Where that is something, header and body are then one piece: a copy,
+// for the piece that holds the header is read over.
 func (m *passage) readHead(header []byte) ([]byte, error) {
+	plain := unstuff(header)
+	if m.policy.WantsBody(plain, nil) == 0 {
+		return header, nil
+	}
 	end := len(header)
 	all := append(bytes.Clone(header), m.piece[m.inPiece:]...)
 	if !m.hold(2 * len(all)) {
 		return nil, errBuffersFull
 	}
-	for !m.last && !m.body.bare && len(all)-end < policy.MaxBody {
+	missing := func() int {
+		head := unstuff(beginOf(all[end:]))
+		return m.policy.WantsBody(plain, head) - len(head)
+	}
+	for n := missing(); n > 0 && !m.last && !m.body.bare && len(all)-end < policy.MaxBody; {
 		if err := m.next(); err != nil {
 			return nil, err
 		}
@@ -63,10 +72,26 @@ func (m *passage) readHead(header []byte) ([]byte, error) {
 			return nil, errBuffersFull
 		}
 		all = append(all, m.piece...)
+		if n -= len(m.piece); n <= 0 {
+			n = missing()
+		}
 	}
-	m.piece, m.inPiece = all, end
-	m.head = all[end:min(len(all), end+policy.MaxBody)]
+	m.piece, m.inPiece, m.head = all, end, beginOf(all[end:])
+	m.headCut = !m.last && !m.body.bare || len(m.head) < len(all)-end
 	return all[:end:end], nil
+}
+
+// beginOf is as much of a body as the policy looks at. It does not end between
+// a dot that was stuffed and the one behind it.
+func beginOf(body []byte) []byte {
+	if len(body) <= policy.MaxBody {
+		return body
+	}
+	body = body[:policy.MaxBody]
+	if bytes.HasSuffix(body, []byte("\r\n.")) {
+		return body[:policy.MaxBody-1]
+	}
+	return body
 }
 
 // headerEnd returns where the header ends in b, its empty line included, or -1.

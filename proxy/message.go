@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"sendguard/policy"
@@ -31,6 +32,7 @@ type passage struct {
 	inPiece int    // so many bytes of the piece belong to the header
 	held    int    // taken out of the budget for header and head
 	head    []byte // of the body, where the policy wants it
+	headCut bool   // the body goes on behind it
 	verdict *policy.Verdict
 	parts   *policy.AttendeesScanner // where addresses were taken out of the header
 	outcome outcome
@@ -61,8 +63,8 @@ func (s *session) Data(io.Reader) error {
 // the client is told there.
 func (m *passage) pass() reply {
 	header, err := m.readHeader()
-	if err == nil && m.policy.WantsBody(unstuff(header)) {
-		header, err = m.readHead(header) // a copy: the piece that held it is read over
+	if err == nil {
+		header, err = m.readHead(header)
 	}
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
@@ -77,8 +79,11 @@ func (m *passage) pass() reply {
 	if !m.decide(header) {
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	}
-	if m.verdict.Refused() {
+	switch {
+	case m.verdict.Refused():
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
+	case m.verdict.Action == policy.Individual && len(m.rcpts) > 1:
+		return m.sendCopies(header)
 	}
 	return m.send(header)
 }
@@ -102,11 +107,11 @@ func (m *passage) decide(header []byte) bool {
 	}
 	defer m.buffers.give(memory)
 	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: m.recipients, Route: m.Name, Body: unstuff(m.head)})
+	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, Body: unstuff(m.head), BodyCut: m.headCut})
 	if m.body.bare && !v.Refused() {
 		v = v.RefusedFor(policy.ReasonBareNewline)
 	}
-	if v.Action == policy.Bcc && m.head != nil {
+	if (v.Action == policy.Bcc || v.Action == policy.Individual) && m.head != nil {
 		m.parts = &policy.AttendeesScanner{}
 	}
 	m.verdict = &v
@@ -132,7 +137,7 @@ func (m *passage) send(header []byte) reply {
 	m.dataOpen = true
 	switch {
 	case m.verdict.Rewritten:
-		m.piece = append(stuff(m.verdict.Header), m.piece[m.inPiece:]...)
+		m.piece = append(m.rewritten(), m.piece[m.inPiece+len(m.head):]...)
 	case m.inPiece < len(header):
 		m.piece = append(header, m.piece[m.inPiece:]...)
 	}
@@ -155,6 +160,24 @@ func (m *passage) send(header []byte) reply {
 	}
 }
 
+// rewritten is the begin of the message as it goes on: its header, and as much
+// of its body as the policy has looked at.
+func (m *passage) rewritten() []byte {
+	header, head := m.verdict.Header, m.verdict.Body
+	if m.verdict.Action == policy.Individual { // the only recipient's
+		header, head = m.verdict.CopyFor(m.rcpts[0].path)
+	}
+	return stuff(slices.Concat(header, head))
+}
+
+func paths(rcpts []recipient) []string {
+	all := make([]string, len(rcpts))
+	for i, r := range rcpts {
+		all[i] = r.path
+	}
+	return all
+}
+
 // checkBody stops a message for what its body shows. Part of it may have gone
 // upstream: there it is never finished.
 func (m *passage) checkBody() (r reply, stop bool) {
@@ -165,7 +188,7 @@ func (m *passage) checkBody() (r reply, stop bool) {
 	case m.parts != nil && m.parts.Found(m.piece):
 		return m.refuseBody(policy.ReasonAttendees), true
 	case limit > 0 && m.body.size > limit:
-		m.hangUp()
+		m.breakOff()
 		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
 	}
 	return reply{}, false
@@ -175,8 +198,15 @@ func (m *passage) checkBody() (r reply, stop bool) {
 func (m *passage) refuseBody(reason policy.Reason) reply {
 	v := m.verdict.RefusedFor(reason)
 	m.verdict = &v
-	m.hangUp()
+	m.breakOff()
 	return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
+}
+
+// breakOff has the upstream not take for finished what it has of the message.
+func (m *passage) breakOff() {
+	if m.dataOpen {
+		m.hangUp()
+	}
 }
 
 // lastReply waits for what the upstream says to the whole message. From here

@@ -38,13 +38,15 @@ const (
 	faultTLSOnPlaintext    fault = "tls_on_plaintext"
 	faultBdat              fault = "bdat"
 	faultPanic             fault = "panic"
+	faultState             fault = "state" // of unfinished sends
+	faultSpool             fault = "spool"
 )
 
 var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
-	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic, faultState, faultSpool,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,
@@ -101,7 +103,7 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 			Help: "Whether the last attempt to load the configuration succeeded."}),
 		loadedAt: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_success_timestamp_seconds",
 			Help: "When the configuration in force was loaded."}),
-		copies:   counter("individual_copies_total", "Copies that were sent to one recipient each; the action individual is yet to come.", "route", "result"),
+		copies:   counter("individual_copies_total", "Copies for one recipient each: accepted by the upstream, refused by it, failed, or remembered from an earlier try.", "route", "result"),
 		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, or failed.", "route", "result"),
 		replies:  counter("upstream_replies_total", "Replies of the upstream.", "route", "command", "class"),
 	}
@@ -131,7 +133,7 @@ func (m *Metrics) zero(route string) {
 	for _, f := range faults {
 		m.faults.WithLabelValues(route, string(f))
 	}
-	for _, r := range []string{"accepted", "refused", "failed"} {
+	for _, r := range copyResults {
 		m.copies.WithLabelValues(route, r)
 	}
 	for _, r := range connectResults {

@@ -38,6 +38,12 @@ const (
 	replyUnreachable    = "421 4.4.1 Not sent: cannot reach %s: %s\r\n"
 	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
 	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
+	replyCopies         = "250 2.0.0 Sent: a copy of its own to each of %d recipients\r\n"
+	replySomeCopies     = "451 4.3.0 Sent to %d of %d; send it again, and only the others get a copy. The reason: %s\r\n"
+	replyNoMoreCopies   = "%s Sent to %d of %d; the server refused the others: %s\r\n"
+	replyTwin           = "451 4.3.0 Not sent again: this very message is being sent at this moment, try again in a minute\r\n"
+	replyState          = "451 4.3.0 Not sent: cannot note who gets a copy, try again later\r\n"
+	replySpool          = "452 4.3.1 Not sent: no room to hold the message, try again later\r\n"
 	replyLostInMessage  = "451 4.4.2 Not sent: trouble with %s: %s\r\n"
 )
 

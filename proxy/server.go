@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sendguard/policy"
+	"sendguard/proxy/unfinished"
 )
 
 // Limits bound what clients and upstreams may use up.
@@ -20,14 +21,16 @@ type Limits struct {
 	ConnectionsPerClient int // of one IP address
 	Recipients           int // of one message
 	HeaderBytes          int
-	LineBytes            int   // of a command or header line
-	MessageBytes         int64 // 0: only what the upstream says
-	BufferBytes          int64 // held at one time, in all
+	LineBytes            int    // of a command or header line
+	MessageBytes         int64  // 0: only what the upstream says
+	BufferBytes          int64  // held at one time, in all
+	SpoolDir             string // for messages that are held; "": the system's temporary folder
 
 	Idle          time.Duration // between commands
 	Stall         time.Duration // between bytes of a message
 	Connect       time.Duration // to the upstream, and for its TLS handshake
 	UpstreamReply time.Duration // to one command
+	TimeBudget    time.Duration // for the copies of one message
 }
 
 // A Route takes mail from clients at one address to one upstream.
@@ -44,6 +47,7 @@ type Server struct {
 	metrics *Metrics
 	log     *slog.Logger
 	buffers *budget
+	sends   *unfinished.Sends
 	routes  []*route
 
 	ctx      context.Context // for all that goes upstream
@@ -55,6 +59,7 @@ type Server struct {
 	open      map[*session]struct{}
 	perClient map[string]int
 	stopping  bool
+	stopBy    time.Time // when sessions are cut off; zero before a stop
 }
 
 // A route is a Route in service.
@@ -65,9 +70,10 @@ type route struct {
 	dialer   *dialer
 }
 
-// NewServer makes a server; Start opens its listeners.
-func NewServer(routes []Route, limits Limits, p *policy.Policy, m *Metrics, log *slog.Logger) *Server {
-	s := &Server{limits: limits, policy: p, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
+// NewServer makes a server; Start opens its listeners. sends remembers what a
+// client will have to send again; it must stay open until Shutdown returns.
+func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinished.Sends, m *Metrics, log *slog.Logger) *Server {
+	s := &Server{limits: limits, policy: p, sends: sends, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, r := range routes {
@@ -117,6 +123,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.accepts.Wait()
 	s.mu.Lock()
 	s.stopping = true
+	s.stopBy, _ = ctx.Deadline()
 	for c := range s.open {
 		c.w.interrupt()
 	}
@@ -142,6 +149,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	<-done
 	return err
 }
+
+// stopTime is when a run of copies should begin no more of them, so that the
+// last one is finished before sessions are cut off. It is zero where no stop is
+// under way.
+func (s *Server) stopTime() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopBy.IsZero() {
+		return time.Time{}
+	}
+	return s.stopBy.Add(-lastCopyTime)
+}
+
+// lastCopyTime is what the last copy of a run may take when the server stops.
+const lastCopyTime = 3 * time.Second
 
 func (s *Server) closeListeners() {
 	for _, r := range s.routes {

@@ -20,11 +20,12 @@ type session struct {
 	*route
 	w *wire
 
-	up         *upstream // nil before EHLO, and once it is lost
-	sender     string    // of the open transaction, as written between < and >
-	recipients []string  // likewise
-	dataOpen   bool      // the upstream takes a message that is not finished
-	auth       authState
+	up       *upstream // nil before EHLO, and once it is lost
+	sender   string    // of the open transaction, as written between < and >
+	mailLine []byte    // its MAIL command
+	rcpts    []recipient
+	dataOpen bool // the upstream takes a message that is not finished
+	auth     authState
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -102,10 +103,13 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
+	if len(s.w.line) > maxEnvelopeLine {
+		return s.answer(ownReply(replyLineTooLong))
+	}
 	err := s.relay("mail")
 	if err == nil {
 		s.sender = pathOf(s.w.line)
-		s.recipients = nil
+		s.mailLine, s.rcpts = bytes.Clone(s.w.line), nil
 		s.w.setInside(true)
 	}
 	return err
@@ -113,15 +117,23 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 
 // Rcpt relays RCPT.
 func (s *session) Rcpt(string, *smtp.RcptOptions) error {
-	if len(s.recipients) >= s.limits.Recipients {
+	switch {
+	case len(s.rcpts) >= s.limits.Recipients:
 		return s.answer(ownReply(replyTooManyRcpts))
+	case len(s.w.line) > maxEnvelopeLine:
+		return s.answer(ownReply(replyLineTooLong))
 	}
 	err := s.relay("rcpt")
 	if err == nil {
-		s.recipients = append(s.recipients, pathOf(s.w.line))
+		s.rcpts = append(s.rcpts, recipient{pathOf(s.w.line), bytes.Clone(s.w.line)})
 	}
 	return err
 }
+
+// maxEnvelopeLine bounds the commands that are kept: MAIL and RCPT with all
+// their parameters have well under 2,000 bytes (RFC 5321 section 4.5.3.1.4, and
+// what RFC 3461 section 4 and others add to it).
+const maxEnvelopeLine = 4096
 
 // relay sends the client's command line upstream and has the client told the
 // upstream's reply.

@@ -230,6 +230,19 @@ func (w *wire) readBody(b []byte) (int, error) {
 	return 0, err
 }
 
+// gone reports whether the client has left: its side of the connection has
+// ended, and it has sent nothing more.
+func (w *wire) gone() bool {
+	if w.ended || len(w.in) > 0 {
+		return w.ended
+	}
+	b := make([]byte, 64)
+	w.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // one in the past would not look at all
+	n, err := w.conn.Read(b)
+	w.unread(b[:n])
+	return n == 0 && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // unread gives back what was read past the end of a message.
 func (w *wire) unread(b []byte) {
 	if len(b) > 0 {

@@ -192,12 +192,12 @@ func (ch *checker) source(s source) error {
 // any more, the sender's address may be.
 func (ch *checker) message(name string, msg *message) {
 	sender := strings.Trim(fieldValue(msg.header, "Return-Path"), "<>")
-	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: sender, Body: msg.body, Organisations: true})
+	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: sender, Body: msg.body, BodyCut: msg.cut, Organisations: true})
 	switch {
 	case v.Refused():
 	case msg.bare:
 		v = v.RefusedFor(policy.ReasonBareNewline)
-	case v.Action == policy.Bcc && msg.attendees:
+	case (v.Action == policy.Bcc || v.Action == policy.Individual) && msg.attendees:
 		v = v.RefusedFor(policy.ReasonAttendees)
 	}
 	ch.messages++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -56,7 +57,11 @@ type policyConfig struct {
 	StripBcc    bool               `yaml:"strip_bcc"`
 	BareNewline policy.BareNewline `yaml:"bare_newline"`
 	RejectHint  string             `yaml:"reject_hint"`
-	Rules       []ruleConfig       `yaml:"rules"`
+	Individual  struct {
+		TimeBudget time.Duration `yaml:"time_budget"`
+		State      state         `yaml:"state"`
+	} `yaml:"individual"`
+	Rules []ruleConfig `yaml:"rules"`
 }
 
 // A ruleConfig takes what it leaves out from the policy.
@@ -88,6 +93,7 @@ type serverConfig struct {
 	MaxLineBytes         int           `yaml:"max_line_bytes"`
 	MessageBytes         messageBytes  `yaml:"message_bytes"`
 	BufferBytes          int64         `yaml:"buffer_bytes"`
+	SpoolDir             string        `yaml:"spool_dir"`
 	Idle                 time.Duration `yaml:"idle"`
 	Stall                time.Duration `yaml:"stall"`
 	Connect              time.Duration `yaml:"connect"`
@@ -99,6 +105,7 @@ type serverConfig struct {
 func defaultConfig() config {
 	var c config
 	c.Policy = policyConfig{Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare}
+	c.Policy.Individual.TimeBudget, c.Policy.Individual.State = time.Minute, "memory"
 	c.Policy.Limits.External = 10
 	c.Policy.Limits.Organisations = limit(policy.Unlimited)
 	c.Policy.Limits.Total = limit(policy.Unlimited)
@@ -166,6 +173,16 @@ func (m messageBytes) MarshalYAML() (any, error) {
 		return "upstream", nil
 	}
 	return int64(m), nil
+}
+
+// A state names where unfinished sends are remembered.
+type state string
+
+var statePassword = regexp.MustCompile(`://[^/@]*@`)
+
+// MarshalYAML hides the password of a Redis server.
+func (s state) MarshalYAML() (any, error) {
+	return statePassword.ReplaceAllString(string(s), "://(hidden)@"), nil
 }
 
 // findConfig returns the path of the configuration file: the one that was
@@ -258,11 +275,12 @@ func (p *policyConfig) settings() policy.Settings {
 	}
 }
 
-func (s *serverConfig) limits() proxy.Limits {
+func (c *config) limits() proxy.Limits {
+	s := &c.Server
 	return proxy.Limits{
 		Connections: s.Connections, ConnectionsPerClient: s.ConnectionsPerClient, Recipients: s.Recipients,
-		HeaderBytes: s.MaxHeaderBytes, LineBytes: s.MaxLineBytes, MessageBytes: int64(s.MessageBytes), BufferBytes: s.BufferBytes,
-		Idle: s.Idle, Stall: s.Stall, Connect: s.Connect, UpstreamReply: s.UpstreamReply,
+		HeaderBytes: s.MaxHeaderBytes, LineBytes: s.MaxLineBytes, MessageBytes: int64(s.MessageBytes), BufferBytes: s.BufferBytes, SpoolDir: s.SpoolDir,
+		Idle: s.Idle, Stall: s.Stall, Connect: s.Connect, UpstreamReply: s.UpstreamReply, TimeBudget: c.Policy.Individual.TimeBudget,
 	}
 }
 

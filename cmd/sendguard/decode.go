@@ -46,8 +46,6 @@ var later = map[string]string{
 	"policy.rules.limits.body":             "looking into bodies",
 	"policy.rules.match.user":              "client authentication",
 	"policy.inspect":                       "looking into bodies",
-	"policy.individual":                    "individual copies",
-	"server.spool_dir":                     "individual copies",
 }
 
 // decode reads text into c, which holds the defaults.

@@ -19,6 +19,7 @@ import (
 	"sendguard/policy"
 	"sendguard/proxy"
 	"sendguard/proxy/maildrop"
+	"sendguard/proxy/unfinished"
 )
 
 func demoCommand() *cobra.Command {
@@ -52,6 +53,7 @@ type stage struct {
 	viewer  *policy.Policy // counts what a message shows, Bcc included
 	metrics *proxy.Metrics
 	guard   *proxy.Server
+	sends   *unfinished.Sends
 	log     slog.LevelVar // off while the story is told
 }
 
@@ -109,8 +111,11 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 	s.log.Set(slog.LevelError + 1)
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: &s.log}))
 	s.metrics = proxy.NewMetrics([]string{"demo"}, guarding.RuleNames(), build())
+	if s.sends, err = unfinished.Open(context.Background(), string(c.Policy.Individual.State)); err != nil {
+		return nil, errors.Join(err, s.drop.Close())
+	}
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
-		c.Server.limits(), guarding, s.metrics, log)
+		c.limits(), guarding, s.sends, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}
@@ -124,6 +129,7 @@ func (s *stage) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), demoShutdown)
 	defer cancel()
 	s.guard.Shutdown(ctx)
+	s.sends.Close()
 	s.drop.Close()
 }
 

@@ -48,7 +48,7 @@ func (c *config) connect(ctx context.Context, out io.Writer) error {
 	}
 	var failed []error
 	for _, r := range routes {
-		offers, err := proxy.Probe(ctx, r.Upstream, c.Server.limits())
+		offers, err := proxy.Probe(ctx, r.Upstream, c.limits())
 		if err != nil {
 			failed = append(failed, fmt.Errorf("route %s: %s: %w", r.Name, r.Upstream.Address, err))
 			continue

@@ -20,6 +20,7 @@ import (
 type message struct {
 	header    []byte // with the empty line that ends it
 	body      []byte // its begin, where the policy wants it
+	cut       bool   // it goes on behind that
 	attendees bool   // anywhere in a body that the policy wants
 	bare      bool   // a CR stands alone, in the header or anywhere in the body
 }
@@ -44,7 +45,7 @@ func newMailReader(r io.Reader, limits serverConfig, p *policy.Policy) (*mailRea
 	if p.BareNewline == policy.NormalizeBare {
 		r = &crMender{r: r}
 	}
-	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), maxHeader: limits.MaxHeaderBytes, maxLine: limits.MaxLineBytes, wantsBody: p.WantsBody}
+	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), maxHeader: limits.MaxHeaderBytes, maxLine: limits.MaxLineBytes, wantsBody: func(header []byte) bool { return p.WantsBody(header, nil) > 0 }}
 	begin, err := m.r.Peek(maxSeparator)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -114,7 +115,8 @@ func (m *mailReader) readBody(msg *message) error {
 		msg.bare = msg.bare || hasBareCR(text)
 		if wanted {
 			line = appendCRLF(line[:0], text)
-			msg.body = append(msg.body, line[:min(len(line), policy.MaxBody-len(msg.body))]...)
+			kept := min(len(line), policy.MaxBody-len(msg.body))
+			msg.body, msg.cut = append(msg.body, line[:kept]...), msg.cut || kept < len(line)
 			msg.attendees = msg.attendees || parts.Found(line)
 		}
 	}

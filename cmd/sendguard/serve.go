@@ -12,6 +12,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy"
+	"sendguard/proxy/unfinished"
 )
 
 func serveCommand() *cobra.Command {
@@ -50,7 +51,12 @@ func serve(ctx context.Context, stop func(), c *config, stderr io.Writer) error 
 		names = append(names, r.Name)
 	}
 	metrics := proxy.NewMetrics(names, p.RuleNames(), build())
-	srv := proxy.NewServer(routes, c.Server.limits(), p, metrics, log)
+	sends, err := unfinished.Open(ctx, string(c.Policy.Individual.State))
+	if err != nil {
+		return faultError{fmt.Errorf("policy.individual.state: %w", err)}
+	}
+	defer sends.Close()
+	srv := proxy.NewServer(routes, c.limits(), p, sends, metrics, log)
 	if err := srv.Start(); err != nil {
 		return faultError{fmt.Errorf("cannot listen: %w", err)}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy"
+	"sendguard/proxy/unfinished"
 )
 
 // labelName is what can be the name of a route or rule in logs and metrics.
@@ -29,6 +31,7 @@ func (c *config) check(d *decoder) {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		d.problem("policy."+key, "%s", text)
 	}
+	c.checkIndividual(d)
 	c.Server.check(d)
 	if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
 		d.problem("metrics.listen", "%q is not host:port", c.Metrics.Listen)
@@ -43,6 +46,27 @@ func (c *config) check(d *decoder) {
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		d.problem("log.format", "%q is none of text, json", c.Log.Format)
+	}
+}
+
+func (c *config) checkIndividual(d *decoder) {
+	i := &c.Policy.Individual
+	if i.TimeBudget <= 0 {
+		d.problem("policy.individual.time_budget", "must be more than zero")
+	}
+	if path, ok := strings.CutPrefix(string(i.State), "bolt:"); ok && path != "" {
+		i.State = state("bolt:" + d.relative(path))
+	}
+	if err := unfinished.Check(string(i.State)); err != nil {
+		d.problem("policy.individual.state", "%v", err)
+	}
+	if dir := &c.Server.SpoolDir; *dir != "" {
+		*dir = d.relative(*dir)
+		if info, err := os.Stat(*dir); err != nil {
+			d.problem("server.spool_dir", "%v", err)
+		} else if !info.IsDir() {
+			d.problem("server.spool_dir", "%s is not a folder", *dir)
+		}
 	}
 }
 

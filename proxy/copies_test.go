@@ -1,0 +1,324 @@
+package proxy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sendguard/policy"
+)
+
+// refusing has a server refuse some recipients from now on.
+func (s *copyServer) refusing(reply string, paths ...string) {
+	usual := s.on
+	s.u.on = func(line string) string {
+		if s.refuses() && isVerb([]byte(line), "RCPT") && slices.Contains(paths, pathOf([]byte(line))) {
+			return reply
+		}
+		return usual(line)
+	}
+}
+
+// refuses reports whether it is to refuse them now.
+func (s *copyServer) refuses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure == "refuse"
+}
+
+func TestWhatIsRefusedForGoodIsToldAndOnlyTheRestIsSentLater(t *testing.T) {
+	s := newCopyServer(t)
+	s.refusing("550-5.1.1 No such user p3@there.example.\n550 5.1.1 Sorry \xe9.", "p3@there.example", "p7@there.example")
+	g := newGuard(t, s.u, individual)
+	c := g.greeted()
+	begin := func(to []string) {
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		for _, r := range to {
+			c.cmd("RCPT TO:<"+r+">", "250")
+		}
+		c.cmd("DATA", "354")
+	}
+	to := people(20)
+	begin(to)
+	s.arm(0, "refuse")
+	c.send(newsletter("1", to) + ".\r\n")
+	if r := c.reply(); r != "550 5.1.1 Sent to 18 of 20; the server refused the others: No such user p3@there.example. Sorry ?." {
+		t.Error(r)
+	}
+	if n := g.counter("sendguard_message_outcomes_total", "outcome", "refused_by_upstream"); n != 1 {
+		t.Errorf("refused_by_upstream is %v", n)
+	}
+	s.arm(0, "")
+	to[3], to[7] = "q3@there.example", "q7@there.example"
+	begin(to) // a mail client sends the mended message under a new Message-ID
+	c.send(newsletter("2", to) + ".\r\n")
+	c.want("250 2.0.0 Sent: a copy of its own to each of 20 recipients")
+	copies := s.copies()
+	for _, r := range to {
+		if copies[r] != 1 {
+			t.Errorf("%s has %d copies", r, copies[r])
+		}
+	}
+	if n := g.counter("sendguard_individual_copies_total", "result", "remembered"); n != 18 {
+		t.Errorf("%v remembered", n)
+	}
+}
+
+func TestATemporaryRefusalOutweighsOneForGood(t *testing.T) {
+	s := newCopyServer(t)
+	s.refusing("550 5.1.1 Nobody", "p1@there.example")
+	usual := s.u.on
+	s.u.on = func(line string) string {
+		if s.refuses() && strings.HasPrefix(line, "RCPT TO:<p2@") {
+			return "452 4.2.2 Mailbox full"
+		}
+		return usual(line)
+	}
+	g := newGuard(t, s.u, individual)
+	c := g.greeted()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	for _, r := range people(4) {
+		c.cmd("RCPT TO:<"+r+">", "250")
+	}
+	c.cmd("DATA", "354")
+	s.arm(0, "refuse")
+	c.send(newsletter("1", people(4)) + ".\r\n")
+	c.want("451 4.3.0 Sent to 2 of 4; send it again, and only the others get a copy. The reason: Mailbox full")
+	c.message(plain, "250") // the connection is still in step
+}
+
+func TestTheSameTextIsSentAgainWhenItWasFinished(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	to := people(3)
+	for i := range 4 { // an alert under a Message-ID of its own, and one that a program sends twice
+		if r := g.trySend(newsletter(fmt.Sprint(i/2), to), to); r[:3] != "250" {
+			t.Fatal(r)
+		}
+	}
+	for r, n := range s.copies() {
+		if n != 4 {
+			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestATwinThatComesWhileTheFirstIsRunningIsToldToWait(t *testing.T) {
+	s := newCopyServer(t)
+	running, goOn := make(chan struct{}), make(chan struct{})
+	usual := s.u.on
+	first := true
+	s.u.on = func(line string) string {
+		said := usual(line)
+		if line == "." && first {
+			first = false
+			close(running)
+			<-goOn
+		}
+		return said
+	}
+	g := newGuard(t, s.u, individual)
+	to := people(3)
+	replies := make(chan string, 1)
+	go func() { replies <- g.trySend(newsletter("1", to), to) }()
+	<-running
+	for _, id := range []string{"1", "2"} { // the same send, under the same Message-ID and under a new one
+		if r := g.trySend(newsletter(id, to), to); r != strings.TrimSuffix(replyTwin, "\r\n") {
+			t.Error(r)
+		}
+	}
+	close(goOn)
+	if r := <-replies; r[:3] != "250" {
+		t.Error(r)
+	}
+	for r, n := range s.copies() {
+		if n != 1 {
+			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestALongRunEndsAndTheNextTryGoesOn(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual, func(s *setup) { s.limits.TimeBudget = 1 })
+	to := people(4)
+	for i := 1; i < len(to); i++ {
+		want := fmt.Sprintf("451 4.3.0 Sent to %d of 4; send it again, and only the others get a copy. The reason: it takes too long", i)
+		if r := g.trySend(newsletter("1", to), to); r != want {
+			t.Error(r)
+		}
+	}
+	if r := g.trySend(newsletter("1", to), to); r[:3] != "250" {
+		t.Error(r)
+	}
+	for r, n := range s.copies() {
+		if n != 1 {
+			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestAClientThatLeavesBeforeTheAnswerFindsItsSendDone(t *testing.T) {
+	s := newCopyServer(t)
+	last, goOn := make(chan struct{}), make(chan struct{})
+	usual, messages := s.u.on, 0
+	s.u.on = func(line string) string {
+		if line == "." {
+			if messages++; messages == 3 {
+				close(last)
+				<-goOn
+			}
+		}
+		return usual(line)
+	}
+	g := newGuard(t, s.u, individual)
+	to := people(3)
+	c := g.greeted()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	for _, r := range to {
+		c.cmd("RCPT TO:<"+r+">", "250")
+	}
+	c.cmd("DATA", "354")
+	c.send(newsletter("1", to) + ".\r\n")
+	<-last
+	c.conn.Close()
+	close(goOn)
+	for { // until the first run has ended, which nobody is told
+		r := g.trySend(newsletter("1", to), to)
+		if r[:3] == "250" {
+			break
+		}
+		if r != strings.TrimSuffix(replyTwin, "\r\n") {
+			t.Fatal(r)
+		}
+	}
+	for r, n := range s.copies() {
+		if n != 1 {
+			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestALargeMessageIsHeldInAFileWithoutAName(t *testing.T) {
+	dir := t.TempDir()
+	s := newCopyServer(t)
+	listed := make(chan []os.DirEntry, 10)
+	usual := s.u.on
+	s.u.on = func(line string) string {
+		if line == "." {
+			entries, _ := os.ReadDir(dir)
+			listed <- entries
+		}
+		return usual(line)
+	}
+	g := newGuard(t, s.u, individual, func(s *setup) { s.limits.SpoolDir = dir })
+	to := people(3)
+	for i, size := range []int{spoolMemory - 1000, 3 * spoolMemory} {
+		body := strings.Repeat("0123456789abcdef\r\n..x\r\n", size/23)
+		send := func(to []string) string { return newsletter(fmt.Sprint(i), to) + body }
+		if r := g.trySend(send(to), to); r[:3] != "250" {
+			t.Fatal(r)
+		}
+		for _, r := range to {
+			if got := s.got[r][i]; got != send([]string{r}) {
+				t.Errorf("%s got another message, %d bytes", r, len(got))
+			}
+			if entries := <-listed; len(entries) > 0 {
+				t.Errorf("the folder holds %v", entries)
+			}
+		}
+	}
+}
+
+func TestAMessageThatCannotBeHeldIsNotSent(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual, func(s *setup) { s.limits.SpoolDir = filepath.Join(t.TempDir(), "none") })
+	to := people(2)
+	c := g.greeted()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	c.cmd("RCPT TO:<p0@there.example>", "250")
+	c.cmd("RCPT TO:<p1@there.example>", "250")
+	c.cmd("DATA", "354")
+	c.send(newsletter("1", to) + strings.Repeat("0123456789abcdef\r\n", spoolMemory/16) + ".\r\n")
+	c.want("452 4.3.1 Not sent: no room to hold the message")
+	c.message(plain, "250")
+	if n := g.counter("sendguard_session_faults_total", "fault", "spool"); n != 1 {
+		t.Errorf("spool faults: %v", n)
+	}
+}
+
+func TestNothingIsSentWhereNothingCanBeRemembered(t *testing.T) {
+	s := newCopyServer(t)
+	dir := t.TempDir()
+	g := newGuard(t, s.u, individual, func(s *setup) { s.state = "bolt:" + filepath.Join(dir, "state") })
+	g.sends.Close()
+	to := people(2)
+	if r := g.trySend(newsletter("1", to), to); r != strings.TrimSuffix(replyState, "\r\n") {
+		t.Error(r)
+	}
+	if n := len(s.copies()); n != 0 {
+		t.Errorf("%d got a copy", n)
+	}
+}
+
+func TestWhatABodyShowsStopsCopiesBeforeTheFirst(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	to := people(2)
+	for name, body := range map[string]string{
+		"bare newline": strings.Repeat("x\r\n", 100_000) + "y\nz\r\n",
+		"invitation":   strings.Repeat("x\r\n", 100_000) + "--b\r\nContent-Type: text/calendar\r\n\r\n",
+	} {
+		message := strings.Replace(newsletter("1", to), "Subject", "Content-Type: multipart/mixed; boundary=b\r\nSubject", 1) + body
+		if r := g.trySend(message, to); r[:5] != "550 5" {
+			t.Errorf("%s: %s", name, r)
+		}
+	}
+	if n := len(s.copies()); n != 0 {
+		t.Errorf("%d got a copy", n)
+	}
+	if r := g.trySend(newsletter("1", to), to); r[:3] != "250" {
+		t.Error(r)
+	}
+}
+
+func TestAStopEndsARunBetweenTwoCopies(t *testing.T) {
+	s := newCopyServer(t)
+	usual := s.u.on
+	var g *guard
+	s.u.on = func(line string) string {
+		if line == "." {
+			g.mu.Lock()
+			g.stopBy = time.Now().Add(lastCopyTime) // as Shutdown does
+			g.mu.Unlock()
+		}
+		return usual(line)
+	}
+	g = newGuard(t, s.u, individual)
+	to := people(4)
+	if r := g.trySend(newsletter("1", to), to); !strings.HasPrefix(r, "451 4.3.0 Sent to 1 of 4;") {
+		t.Error(r)
+	}
+}
+
+func TestCopiesOfTheHeaderAreRewrittenForEachRecipient(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	to := people(3)
+	message := func(to []string) string {
+		return "From: me@home.example\r\nTo: " + strings.Join(to, ", ") + "\r\nContent-Type: multipart/mixed; boundary=b; protected-headers=\"v1\"\r\n\r\n" +
+			"--b\r\nContent-Type: text/plain\r\n..To: x\r\nTo: " + strings.Join(to, ", ") + "\r\n\r\n..\r\n" + strings.Repeat("...\r\n", policy.MaxBody/5) + "--b--\r\n"
+	}
+	if r := g.trySend(message(to), to); r[:3] != "250" {
+		t.Fatal(r)
+	}
+	for _, r := range to {
+		if got := s.got[r]; !slices.Equal(got, []string{message([]string{r})}) {
+			t.Errorf("%s got %.300q", r, got)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import "time"
+
+// A command is a command line, CRLF included, with its name for the metrics.
+type command struct {
+	name string
+	line []byte
+}
+
+// fly sends commands, the last of them DATA, together where the upstream takes
+// them so (RFC 2920), and reads the replies to all. It returns the first
+// refusal, or 354. An error means that the replies may be out of step: the
+// connection must not be used any more.
+func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
+	if u.r.Buffered() > 0 { // said before it was asked, see command
+		r, err := u.readReply(timeout)
+		if err == nil && r.code != 421 {
+			err = errProtocol
+		}
+		return r, err
+	}
+	if !pipelining {
+		return u.walk(commands, timeout)
+	}
+	var all []byte
+	for _, c := range commands {
+		all = append(all, c.line...)
+	}
+	if err := u.write(all); err != nil {
+		return reply{}, u.lastWord(commands[0].name, err)
+	}
+	var first reply // refusal, or 354
+	nobody := false // the recipient was refused
+	for _, c := range commands {
+		r, err := u.answer(c.name, timeout)
+		switch {
+		case err != nil, r.code == 421:
+			return r, err
+		case r.code == 354 && nobody:
+			return first, u.sendNothing(timeout)
+		case r.code == 354 && first.code != 0: // it would take a message that it should not
+			return reply{}, errProtocol
+		case first.code == 0 && (r.code >= 400 || r.code == 354):
+			first = r
+		}
+		nobody = nobody || c.name == "rcpt" && r.code >= 400
+	}
+	return first, u.inStep()
+}
+
+// walk sends the commands one by one and stops at the first refusal.
+func (u *upstream) walk(commands []command, timeout time.Duration) (r reply, err error) {
+	for _, c := range commands {
+		if err := u.write(c.line); err != nil {
+			return reply{}, u.lastWord(c.name, err)
+		}
+		if r, err = u.answer(c.name, timeout); err != nil || r.code >= 400 {
+			return r, err
+		}
+	}
+	return r, u.inStep()
+}
+
+// answer reads the reply to a command. Only DATA is asked for more.
+func (u *upstream) answer(name string, timeout time.Duration) (reply, error) {
+	r, err := u.readReply(timeout)
+	if err != nil {
+		return reply{}, err
+	}
+	expected := r.ok()
+	if name == "data" {
+		expected = r.code == 354
+	}
+	if !expected && r.code < 400 {
+		return reply{}, errProtocol
+	}
+	u.replied(name, r.code)
+	return r, nil
+}
+
+// sendNothing ends the message of a transaction without recipients: the
+// upstream took DATA all the same, and is sent a final dot for it to refuse
+// (RFC 2920 section 3.1).
+func (u *upstream) sendNothing(timeout time.Duration) error {
+	if err := u.write(finalDot); err != nil {
+		return err
+	}
+	r, err := u.readReply(timeout)
+	if err == nil && r.code < 400 {
+		err = errProtocol
+	}
+	return err
+}
+
+// inStep makes sure that the upstream has said no more than it was asked.
+func (u *upstream) inStep() error {
+	if u.r.Buffered() > 0 {
+		return errProtocol
+	}
+	return nil
+}

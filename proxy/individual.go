@@ -1,0 +1,287 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sendguard/policy"
+	"sendguard/proxy/unfinished"
+)
+
+// A run sends one copy of a message to each recipient, over the connection on
+// which the client's own transaction was begun. What a copy needs was said by
+// the client and goes upstream as it came: its MAIL line, and one RCPT line.
+type run struct {
+	*passage
+	recipients []recipient
+	held       *spool // the body, behind what the verdict has of it
+	send       *unfinished.Send
+	begun      time.Time
+
+	inside bool    // a transaction is open upstream, and in the way
+	sent   int     // recipients that have a copy, of this try or an earlier one
+	left   []reply // why others have none
+	over   string  // why the run ended before all were tried
+}
+
+// A recipient is one RCPT command that the upstream accepted.
+type recipient struct {
+	path string // without angle brackets
+	line []byte // the command
+}
+
+// key is what two commands for the same mailbox have in common: local parts may
+// differ in letter case (RFC 5321 section 2.4), domains do not.
+func (r recipient) key() string {
+	at := strings.LastIndexByte(r.path, '@')
+	return r.path[:at+1] + strings.ToLower(r.path[at+1:])
+}
+
+// Results of a copy, for the metrics.
+const (
+	copyAccepted   = "accepted"
+	copyRefused    = "refused"
+	copyFailed     = "failed"     // no last word
+	copyRemembered = "remembered" // accepted in an earlier try
+)
+
+var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered}
+
+// sendCopies takes the message to its end, holds it, and then sends the copies.
+// The client is told how many recipients have one.
+func (m *passage) sendCopies(header []byte) reply {
+	held := &spool{dir: m.limits.SpoolDir, buffers: m.buffers}
+	defer held.close()
+	print := policy.NewFingerprint(unstuff(header))
+	if r, stop := m.holdBody(held, print); stop {
+		return r
+	}
+	id := print.Identity()
+	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content})
+	switch {
+	case errors.Is(err, unfinished.ErrRunning):
+		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
+	case err != nil:
+		m.faultDetail(faultState, err.Error())
+		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
+	}
+	r := &run{passage: m, recipients: distinct(m.rcpts), held: held, send: send, begun: time.Now(), inside: true}
+	defer r.forget() // also after a panic
+	r.sendAll()
+	return r.result()
+}
+
+// holdBody holds what is left of the message, its final dot included.
+func (m *passage) holdBody(held *spool, print *policy.Fingerprint) (r reply, stop bool) {
+	body, rest := m.inPiece, m.inPiece+len(m.head)
+	for {
+		if r, stop := m.checkBody(); stop {
+			return r, true
+		}
+		print.Write(m.piece[body:])
+		if err := held.write(m.piece[rest:]); err != nil {
+			return m.overLimit(faultSpool, ownReply(replySpool)), true
+		}
+		if m.last {
+			break
+		}
+		if err := m.next(); err != nil {
+			return m.brokeOff(err), true
+		}
+		body, rest = 0, 0
+	}
+	if err := held.write(finalDot); err != nil {
+		return m.overLimit(faultSpool, ownReply(replySpool)), true
+	}
+	return reply{}, false
+}
+
+// distinct leaves out recipients that were named before.
+func distinct(rcpts []recipient) (all []recipient) {
+	seen := map[string]bool{}
+	for _, r := range rcpts {
+		if key := r.key(); !seen[key] {
+			seen[key] = true
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// timeLeft is how long the run may go on: then the client would not wait any
+// longer, or the server stops.
+func (r *run) timeLeft() time.Duration {
+	end := r.begun.Add(r.limits.TimeBudget)
+	if stop := r.stopTime(); !stop.IsZero() && stop.Before(end) {
+		end = stop
+	}
+	return time.Until(end)
+}
+
+func (r *run) sendAll() {
+	tried := false // each try gets further by one copy at least
+	for _, to := range r.recipients {
+		if r.send.Has(to.key()) {
+			r.count(copyRemembered)
+			r.sent++
+			continue
+		}
+		if r.over == "" && tried && r.timeLeft() <= 0 {
+			r.over = "it takes too long"
+		}
+		if r.over == "" {
+			r.sendCopy(to)
+			tried = true
+		}
+	}
+	r.w.setInside(r.inside && r.up != nil)
+}
+
+func (r *run) count(result string) { r.metrics.copies.WithLabelValues(r.Name, result).Inc() }
+
+// sendCopy sends the copy for one recipient and notes what became of it.
+func (r *run) sendCopy(to recipient) {
+	said, err := r.transact(to)
+	switch {
+	case err != nil:
+		r.count(copyFailed)
+		r.over = r.trouble(err)
+		r.lost(err, replyLostInMessage)
+		return
+	case said.ok():
+		r.count(copyAccepted)
+		r.sent++
+		r.remember(to)
+		return
+	}
+	r.count(copyRefused)
+	r.left = append(r.left, said)
+	if said.code == 421 {
+		_, r.over = enhanced(said)
+		r.hangUp()
+	}
+}
+
+// remember notes a copy that was accepted. What cannot be written now is tried
+// again with the next one.
+func (r *run) remember(to recipient) {
+	err := r.send.Accepted(r.ctx, to.key())
+	if errors.Is(err, unfinished.ErrRunning) {
+		r.over = "another sendguard has taken it up"
+	}
+	if err != nil {
+		r.faultDetail(faultState, err.Error())
+	}
+}
+
+// transact is one transaction (RFC 5321 section 3.3) with all commands in one
+// flight. It returns the reply to the message, or the refusal before it.
+func (r *run) transact(to recipient) (reply, error) {
+	flight := []command{{"mail", r.mailLine}, {"rcpt", to.line}, {"data", []byte("DATA\r\n")}}
+	if r.inside {
+		flight = append([]command{{"rset", []byte("RSET\r\n")}}, flight...)
+	}
+	r.inside = true
+	said, err := r.up.fly(flight, r.offers("PIPELINING"), r.patience())
+	if err != nil || said.code != 354 {
+		return said, err
+	}
+	r.dataOpen = true
+	if err := r.write(to); err != nil {
+		return reply{}, r.up.lastWord("message", err)
+	}
+	r.dataOpen, r.inside = false, false
+	said, err = r.up.readReply(r.limits.UpstreamReply)
+	if err == nil && said.code < 400 && !said.ok() {
+		err = errProtocol
+	}
+	if err == nil {
+		r.metrics.replied(r.Name, "message", said.code)
+	}
+	return said, err
+}
+
+// patience is how long the upstream may think about the commands of a copy: it
+// has nothing of the message yet, so nothing is lost if it does not answer.
+func (r *run) patience() time.Duration {
+	return min(max(r.timeLeft(), lastWordTime), r.limits.UpstreamReply)
+}
+
+// write sends the message itself, with its final dot: the client's own has come.
+func (r *run) write(to recipient) error {
+	header, head := r.verdict.CopyFor(to.path)
+	if err := r.up.write(stuff(slices.Concat(header, head))); err != nil {
+		return err
+	}
+	return r.held.copyTo(r.up.write, *r.body.buf)
+}
+
+// forget ends the memory of the send where every recipient has a copy. Where
+// the client has gone before it could be told, it will try again: then what is
+// known is kept, as for a send that is not finished.
+func (r *run) forget() {
+	end := r.send.Leave
+	if r.sent == len(r.recipients) && !r.w.gone() {
+		end = r.send.Finish
+	}
+	if err := end(context.WithoutCancel(r.ctx)); err != nil {
+		r.faultDetail(faultState, err.Error())
+	}
+}
+
+// result is what the client is told.
+func (r *run) result() reply {
+	all, why := len(r.recipients), r.over
+	if again := slices.IndexFunc(r.left, func(said reply) bool { return said.code < 500 }); why == "" && again >= 0 {
+		_, why = enhanced(r.left[again])
+	}
+	switch {
+	case r.sent == all:
+		return r.finish(outcomeAccepted, ownReply(replyCopies, all))
+	case why != "":
+		return r.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))
+	}
+	code, words := enhanced(r.left[0])
+	return r.finish(outcomeRefusedByUpstream, ownReply(replyNoMoreCopies, code, r.sent, all, words))
+}
+
+// trouble is the upstream's last word, or what went wrong with it.
+func (r *run) trouble(err error) string {
+	if said := (*refusal)(nil); errors.As(err, &said) {
+		_, words := enhanced(said.reply)
+		return words
+	}
+	_, text := upstreamFault(err)
+	return "trouble with " + r.dialer.host() + ": " + text
+}
+
+// enhanced parts a reply into its codes (RFC 2034 section 4), both of them, and
+// its words in printable US-ASCII, at most maxWords.
+func enhanced(r reply) (code, text string) {
+	code, text = fmt.Sprintf("%d %d.0.0", r.code, r.code/100), strings.ReplaceAll(r.text(), "\n", " ")
+	if status, rest, ok := strings.Cut(text, " "); ok && isStatus(status, r.code) {
+		code, text = fmt.Sprintf("%d %s", r.code, status), strings.ReplaceAll(rest, status+" ", "")
+	}
+	printable := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, text)
+	return code, printable[:min(len(printable), maxWords)]
+}
+
+// maxWords keeps a reply with the upstream's words within 512 bytes.
+const maxWords = 350
+
+// isStatus reports an enhanced status code (RFC 3463 section 2) of the class of
+// a reply.
+func isStatus(s string, code int) bool {
+	var class, subject, detail int
+	n, err := fmt.Sscanf(s, "%1d.%3d.%3d", &class, &subject, &detail)
+	return err == nil && n == 3 && class == code/100 && s == fmt.Sprintf("%d.%d.%d", class, subject, detail)
+}

@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+)
+
+// A spool holds the body of a message that is sent more than once, as it came
+// from the wire: in memory, and past spoolMemory in a file that has no name.
+type spool struct {
+	dir     string
+	buffers *budget
+	held    int // taken out of the budget
+	memory  []byte
+	file    *os.File
+}
+
+// spoolMemory is how much of a message is held in memory.
+const spoolMemory = 1 << 20
+
+// write appends to what is held. An error is that of the file.
+func (s *spool) write(b []byte) error {
+	if s.file == nil {
+		if len(s.memory)+len(b) <= spoolMemory && s.hold(2*len(b)) {
+			s.memory = append(s.memory, b...)
+			return nil
+		}
+		if err := s.spill(); err != nil {
+			return err
+		}
+	}
+	_, err := s.file.Write(b)
+	return err
+}
+
+func (s *spool) hold(n int) bool {
+	if !s.buffers.take(n) {
+		return false
+	}
+	s.held += n
+	return true
+}
+
+// spill goes over to a file, with what is in memory. The file has no name any
+// more when the first byte is written: whatever happens to us, nothing is left
+// of it.
+func (s *spool) spill() error {
+	f, err := os.CreateTemp(s.dir, "sendguard-")
+	if err != nil {
+		return err
+	}
+	s.file = f
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	_, err = f.Write(s.memory)
+	s.memory = nil
+	s.buffers.give(s.held)
+	s.held = 0
+	return err
+}
+
+// copyTo writes all that is held, in pieces of buf.
+func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
+	if s.file == nil {
+		return write(s.memory)
+	}
+	for at := int64(0); ; {
+		n, err := s.file.ReadAt(buf, at)
+		if n > 0 {
+			if err := write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return errSpool
+		}
+	}
+}
+
+// errSpool says that what is held cannot be read again.
+var errSpool = errors.New("cannot read the spool")
+
+func (s *spool) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+	s.memory = nil
+	s.buffers.give(s.held)
+	s.held = 0
+}
