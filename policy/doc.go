@@ -25,4 +25,9 @@
 // count. policy.go decides by the values that rules.go finds; override.go and
 // conceal.go say which bytes go, rewrite.go takes them out, and content.go says
 // when they must stay. wrapped.go finds copies of the header in the body.
+//
+// inspect.go counts what a body shows while it streams past, in bounded memory:
+// inspectpart.go takes it apart, inspecttype.go says how a part is read, and
+// inspecttext.go and inspecthtml.go read it. What cannot be followed within the
+// bounds counts as too many.
 package policy

@@ -10,6 +10,7 @@ type Exposure struct {
 	// are counted where a limit or the message asks for it.
 	Organisations int
 	Fields        []FieldCount
+	Body          int // distinct addresses in the body, where they were counted
 }
 
 // A FieldCount is how many of the visible addresses a field shows that no

@@ -29,6 +29,7 @@ const (
 	ReasonTooManyExternal      Reason = "too_many_external"
 	ReasonTooManyOrganisations Reason = "too_many_organisations"
 	ReasonTooManyTotal         Reason = "too_many_total"
+	ReasonTooManyInBody        Reason = "too_many_in_body"
 	ReasonUnreadableHeader     Reason = "unreadable_header"
 	ReasonBareNewline          Reason = "bare_newline"
 
@@ -46,6 +47,9 @@ func PossibleVerdicts() (all []Verdict) {
 		for _, a := range []Action{Report, Reject, Bcc, Override} {
 			all = append(all, Verdict{Action: a, Reason: r})
 		}
+	}
+	for _, a := range []Action{Report, Reject, Override} {
+		all = append(all, Verdict{Action: a, Reason: ReasonTooManyInBody})
 	}
 	for _, r := range []Reason{ReasonUnreadableHeader, ReasonBareNewline, ReasonSigned, ReasonSealed, ReasonAttendees} {
 		all = append(all, Verdict{Action: Reject, Reason: r})
@@ -83,6 +87,8 @@ type Settings struct {
 	External        Limit    // most outside addresses shown
 	Organisations   Limit    // most organisations of outside addresses
 	Total           Limit    // most addresses shown
+	InspectBody     bool     // look for addresses in bodies, too
+	Body            Limit    // most addresses shown in a body, where they are looked for
 	Action          Action
 	Override        bool // [show N] in the Subject lifts the limits
 	StripBcc        bool // take Bcc and Resent-Bcc out
@@ -187,6 +193,7 @@ type Verdict struct {
 	Count   int
 	Limit   Limit
 	CountOf Reason
+	body    bodyLimit
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int
 	// Line is where a header cannot be read, the first line being 1.
@@ -211,7 +218,8 @@ func (v *Verdict) Refused() bool { return v.Action == Reject }
 // RefusedFor is the verdict for a message that may go out by its header, but
 // not for what its body shows: a bare CR or LF, or an invitation.
 func (v Verdict) RefusedFor(r Reason) Verdict {
-	v.Action, v.Reason, v.Header, v.Concealed = Reject, r, nil, 0
+	v.Action, v.Reason, v.Header, v.Rewritten, v.Concealed = Reject, r, nil, false, 0
+	v.body = bodyLimit{limit: Unlimited}
 	return v
 }
 
@@ -223,7 +231,8 @@ func (p *Policy) Decide(m Message) Verdict {
 		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0}
 	v.Exposure = d.expose(&d.header)
 	if defect := d.header.defect; defect.reason != "" {
-		v.Action, v.Reason, v.Line = Reject, defect.reason, defect.line
+		v = v.RefusedFor(defect.reason)
+		v.Line = defect.line
 		return v
 	}
 	var cuts []cut
@@ -244,6 +253,7 @@ func (p *Policy) Decide(m Message) Verdict {
 		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
 		v.Header, v.Rewritten = rewrite(m.Header, cuts), len(cuts) > 0
 	}
+	v.body = d.bodyLimit(&v)
 	return v
 }
 
