@@ -148,7 +148,7 @@ func (v *Verdict) AwaitsBody() bool { return v.body.tagged }
 // StopsAt reports whether a message will be refused that shows n addresses in
 // its body so far, whatever follows.
 func (v *Verdict) StopsAt(n int) bool {
-	return v.body.limit.exceededBy(n) && v.body.action != Report && !v.body.tagged
+	return v.body.limit.exceededBy(n) && v.body.action != Report && !v.AwaitsBody()
 }
 
 // WithBody is the verdict when the whole body has shown n addresses. A body is
@@ -159,7 +159,7 @@ func (v Verdict) WithBody(n int) Verdict {
 		return v
 	}
 	v.Reason, v.CountOf, v.Count, v.Limit = ReasonTooManyInBody, ReasonTooManyInBody, n, v.body.limit
-	if v.body.tagged {
+	if v.AwaitsBody() {
 		h := parseHeader(v.Header)
 		found, wrong, cuts := h.override(n)
 		if found {

@@ -34,6 +34,9 @@ type passage struct {
 	verdict *policy.Verdict
 	parts   *policy.AttendeesScanner // where addresses were taken out of the header
 	outcome outcome
+
+	scanner     *policy.BodyScanner // where the body may still decide
+	scannerHeld int                 // of what is held, for the scanner
 }
 
 // Data is called after DATA, which the upstream has not been sent yet: whether
@@ -80,6 +83,9 @@ func (m *passage) pass() reply {
 	if m.verdict.Refused() {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 	}
+	if r, stop := m.inspect(m.piece[m.inPiece:]); stop {
+		return r
+	}
 	return m.send(header)
 }
 
@@ -111,6 +117,7 @@ func (m *passage) decide(header []byte) bool {
 	}
 	m.verdict = &v
 	m.metrics.decided(time.Since(start))
+	m.startInspection(unstuff(header))
 	return true
 }
 
@@ -151,6 +158,9 @@ func (m *passage) send(header []byte) reply {
 		}
 		if err := m.next(); err != nil {
 			return m.brokeOff(err)
+		}
+		if r, stop := m.inspect(m.piece); stop {
+			return r
 		}
 	}
 }
@@ -250,6 +260,9 @@ func (m *passage) record(took time.Duration) {
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)
+	}
+	if m.scanner != nil {
+		attrs = append(attrs, "in_body", m.scanner.Count())
 	}
 	m.log.Info("message", attrs...)
 }

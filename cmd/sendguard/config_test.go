@@ -126,7 +126,7 @@ func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
 		route("policy: {internal_domains: example.com}\n"):                                                         `4: policy.internal_domains: want a list: [a, b]`,
 		route("policy: {reject_hint: \"Grüße\"}\n"):                                                                `4: policy.reject_hint: only printable US-ASCII characters can be part of an SMTP reply`,
 		route("policy: {reject_hint: " + strings.Repeat("x", 201) + "}\n"):                                         `4: policy.reject_hint: longer than 200 characters`,
-		route("policy: {inspect: {body: true}}\n"):                                                                 `4: policy.inspect: looking into bodies: not available in this version`,
+		route("policy: {inspect: {body: 25}}\n"):                                                                   `4: policy.inspect.body: "25" is not true or false`,
 		route("policy: {individual: {}}\n"):                                                                        `4: policy.individual: individual copies: not available in this version`,
 		route("server: {idle: 5}\n"):                                                                               `4: server.idle: "5" is not a duration like 30s or 5m`,
 		route("server: {idle: soon}\n"):                                                                            `4: server.idle: "soon" is not a duration like 30s or 5m`,
