@@ -27,7 +27,7 @@
 // when they must stay. wrapped.go finds copies of the header in the body.
 //
 // inspect.go counts what a body shows while it streams past, in bounded memory:
-// inspectpart.go takes it apart, inspecttype.go says how a part is read, and
-// inspecttext.go and inspecthtml.go read it. What cannot be followed within the
-// bounds counts as too many.
+// inspectpart.go takes it apart, inspecttype.go says how a part is read,
+// inspectdecode.go undoes its encodings, and inspecttext.go and inspecthtml.go
+// read it. What cannot be followed within the bounds counts as too many.
 package policy

@@ -120,10 +120,10 @@ type bodyLimit struct {
 	tagged bool // an override tag may be meant for the body
 }
 
-// bodyLimit says what the body may still change about a verdict: nothing where
+// leftToBody says what the body may still change about a verdict: nothing where
 // the header is over a limit already, unless that was mended.
-func (d *decision) bodyLimit(v *Verdict) bodyLimit {
-	if d.rule.action == Allow || v.Action != Allow && v.Action != Bcc {
+func (d *decision) leftToBody(v *Verdict) bodyLimit {
+	if d.rule.action == Allow || v.Refused() || v.Action == Report || v.Action == Override {
 		return bodyLimit{limit: Unlimited}
 	}
 	return bodyLimit{d.rule.body, d.rule.action, d.rule.override && d.rule.body != Unlimited && d.header.hasTag()}
@@ -152,7 +152,7 @@ func (v *Verdict) StopsAt(n int) bool {
 }
 
 // WithBody is the verdict when the whole body has shown n addresses. A body is
-// never rewritten: where the action is Bcc, the message is refused.
+// never rewritten: where the action calls for that, the message is refused.
 func (v Verdict) WithBody(n int) Verdict {
 	v.Exposure.Body = n
 	if !v.body.limit.exceededBy(n) {

@@ -132,6 +132,8 @@ func heldBytes(w any) int {
 		return cap(w.out) + heldBytes(w.to)
 	case *quotedPrintableDecoder:
 		return cap(w.out) + cap(w.rest) + heldBytes(w.to)
+	case *unfolder:
+		return heldBytes(w.to)
 	case *charsetDecoder:
 		return 8<<10 + heldBytes(w.to)
 	case *htmlScanner:

@@ -130,7 +130,7 @@ func (h *htmlScanner) endTag() {
 	switch {
 	case name == "blockquote":
 		h.blockquote(closes)
-	case closes && name == "div":
+	case closes && name == "div" && h.blockquotes == 0:
 		h.endDiv()
 	case !closes && (name == "a" || name == "area"):
 		h.link()
@@ -164,7 +164,7 @@ func (h *htmlScanner) endDiv() {
 func (h *htmlScanner) divider(name string) {
 	reply := h.text.reply
 	switch {
-	case reply == nil || name != "div" && name != "span":
+	case reply == nil || h.blockquotes > 0 || name != "div" && name != "span":
 	case h.quotedDivs > 0:
 		if name == "div" {
 			h.quotedDivs++

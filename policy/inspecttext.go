@@ -230,10 +230,10 @@ func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
 	f.quoting = !isHTML && bytes.HasPrefix(text, []byte(">"))
 	switch {
 	case len(text) == 0:
-		if f.fields > 0 && !isHTML {
-			return lineOwn // the block has ended, and was none
+		if isHTML { // only the source has it
+			return f.state()
 		}
-		return f.state()
+		return lineOwn // what it may have been ends here, and was none
 	case f.quoting:
 		f.wrote = false
 		return lineQuoted

@@ -253,7 +253,7 @@ func (p *Policy) Decide(m Message) Verdict {
 		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
 		v.Header, v.Rewritten = rewrite(m.Header, cuts), len(cuts) > 0
 	}
-	v.body = d.bodyLimit(&v)
+	v.body = d.leftToBody(&v)
 	return v
 }
 

@@ -7,10 +7,10 @@ import "sendguard/policy"
 // has gone upstream is never finished there. The rest is counted, too, so that
 // the refusal names the number that an override must have.
 //
-// Where the verdict AwaitsBody, nothing is decided before the end. Nothing
-// holds the message until then, so its header is on its way: an override is as
-// good as any, and its tag stays in the Subject. Only where all of the message
-// is here before DATA has gone upstream, it is taken out.
+// Where the verdict AwaitsBody, only the end of the message decides. It is not
+// held until then: an override lets it pass, but its tag stays in the Subject,
+// for the header has gone upstream already, unless all of the message was here
+// before.
 func (m *passage) inspect(body []byte) (r reply, stop bool) {
 	if m.scanner == nil {
 		return reply{}, false
