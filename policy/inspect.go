@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"hash/maphash"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxInBody is the highest limit for the addresses that a body may show: a
@@ -211,9 +213,16 @@ func scanText(v []byte, emit func(local, domain []byte)) {
 const textDelimiters = " \t\r\n\f\v<>\"(),;|[]\\"
 
 // localEnd returns what may be a local part at the end of a word, without what
-// stands before it: mailto:, an opening quote mark, a star for bold letters.
+// stands before it: mailto:, an opening quote mark, a star for bold letters, a
+// no-break space.
 func localEnd(token []byte) []byte {
 	token = token[bytes.LastIndexByte(token, ':')+1:]
+	if !isASCII(token) {
+		if i := bytes.LastIndexFunc(token, func(r rune) bool { return isForeignPunct(r) && !unicode.Is(unicode.Cf, r) }); i >= 0 {
+			_, size := utf8.DecodeRune(token[i:])
+			token = token[i+size:]
+		}
+	}
 	return bytes.TrimLeft(token, "'`*=/&?#!~^.{}")
 }
 

@@ -56,6 +56,34 @@ func TestABodyIsReadAsItIsOnTheWire(t *testing.T) {
 	}
 }
 
+func TestNoAddressFallsBetweenThePiecesOfALongLine(t *testing.T) {
+	const n = 6000
+	for _, c := range []struct {
+		header, address string
+		more            int // than there are may be counted: parts of an address
+	}{
+		{"text/plain", "p%d@x.org|", 0},
+		{"text/plain", "p%d@x.org/", 200},
+		{"text/plain", "p%d@x.org:", 200},
+		{"text/html", "p%d&#64;x.org ", 0},
+		{"text/html", "<b>p%d&commat;x.org,</b>", 0},
+		{"text/html", "p%d&#64;x.org&nbsp;", 400},
+		{"message/rfc822\r\n\r\nTo: x", "<p%d@x.org>,", 0},
+		{"message/rfc822\r\n\r\nTo: x", "\"a, b\" <p%d@x.org>;\r\n\t", 0},
+	} {
+		message := []byte("Content-Type: " + c.header)
+		if !strings.HasPrefix(c.header, "message") {
+			message = append(message, "\r\n\r\n"...)
+		}
+		for i := range n {
+			message = fmt.Appendf(message, c.address, i)
+		}
+		if got := scanBody(message, 1000).Count(); got < n || got > n+c.more {
+			t.Errorf("%s, %s: %d, want %d", c.header, c.address, got, n)
+		}
+	}
+}
+
 func TestWhatCannotBeFollowedCountsAsTooMany(t *testing.T) {
 	nested := func(n int) string {
 		var b strings.Builder

@@ -86,9 +86,12 @@ func (t *textScanner) endLine() {
 
 // spill reads what there is of a long line, up to the last word.
 func (t *textScanner) spill() {
-	separators := " \t,;<>"
-	if t.html {
-		separators = " \t,<>\r\n" // a semicolon ends a character reference
+	separators := textDelimiters
+	switch {
+	case t.html:
+		separators = " \t\r\n,<>" // a semicolon ends a character reference
+	case t.header:
+		separators = " \t,;<>"
 	}
 	cut := bytes.LastIndexAny(t.line, separators) + 1
 	rest := cut

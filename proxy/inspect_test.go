@@ -74,6 +74,20 @@ func TestAListInAnAttachmentIsNeverFinishedUpstream(t *testing.T) {
 	}
 }
 
+func TestTheUpstreamIsHungUpOnInMidBody(t *testing.T) {
+	u := newUpstream(t)
+	g := newGuard(t, u, inspecting(25))
+	c := g.greeted()
+	c.envelope()
+	c.send("From: me@home.example\r\n\r\n")
+	u.waitFor("DATA", func() bool { return slices.Contains(u.commands, "DATA") })
+	c.send(strings.ReplaceAll(addresses(26), ", ", "\r\n") + "\r\n")
+	u.waitFor("the message to break off", func() bool { return len(u.broken) > 0 })
+	c.send("q0@there.example, q1@there.example\r\n.\r\n")
+	c.want("550 5.7.1 Not sent: its text and attachments show 28 addresses (limit 25).")
+	c.cmd("NOOP", "421")
+}
+
 func TestAListThatIsThereBeforeDATAWentUpstreamCostsNoConnection(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u, inspecting(3))
