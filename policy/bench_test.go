@@ -3,6 +3,7 @@ package policy
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/mail"
 	"strings"
@@ -118,5 +119,45 @@ func BenchmarkHostileBcc(b *testing.B) {
 					Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 0, Organisations: 1, Total: 5, Action: Bcc, Override: true, StripBcc: true, BareNewline: RejectBare})
 			})
 		}
+	}
+}
+
+// BenchmarkBodyScanner is how fast a body streams through, by what is in it.
+func BenchmarkBodyScanner(b *testing.B) {
+	list := strings.Repeat("Firstname Lastname,first.last@company.example,+49 30 12345,Berlin\r\n", 1<<20/66)
+	encode := func(text string) string {
+		var lines strings.Builder
+		for code := base64.StdEncoding.EncodeToString([]byte(text)); len(code) > 0; code = code[min(76, len(code)):] {
+			lines.WriteString(code[:min(76, len(code))] + "\r\n")
+		}
+		return lines.String()
+	}
+	plain := strings.Repeat("This is an ordinary line of text, as people write it, without addresses.\r\n", 1<<20/74)
+	for name, c := range map[string]struct{ header, body string }{
+		"picture":        {"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n", encode(plain)},
+		"text":           {"Content-Type: text/plain\r\n\r\n", plain},
+		"base64 text":    {"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n", encode(plain)},
+		"quoted text":    {"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", plain},
+		"html":           {"Content-Type: text/html\r\n\r\n", strings.ReplaceAll(plain, "ordinary line", `<b style="color: red">ordinary</b> line<br>`)},
+		"list":           {"Content-Type: text/csv\r\n\r\n", list},
+		"base64 list":    {"Content-Type: text/csv\r\nContent-Transfer-Encoding: base64\r\n\r\n", encode(list)},
+		"one long line":  {"Content-Type: text/plain\r\n\r\n", strings.ReplaceAll(plain, "\r\n", " ")},
+		"hostile at":     {"Content-Type: text/plain\r\n\r\n", strings.Repeat("a@", 1<<19)},
+		"hostile 8-bit":  {"Content-Type: text/plain\r\n\r\n", strings.Repeat("ü@ü.ü ", 1<<17)},
+		"hostile tags":   {"Content-Type: text/html\r\n\r\n", strings.Repeat("<a href=\"mailto:&", 1<<16)},
+		"hostile < runs": {"Content-Type: text/html\r\n\r\n", strings.Repeat("<<a>", 1<<18)},
+		"hostile parts":  {"Content-Type: multipart/mixed; boundary=b\r\n\r\n", strings.Repeat("--b\r\n\r\nx\r\n", 1<<17)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			body := []byte(c.body)
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				s := NewBodyScanner([]byte(c.header), "", true)
+				for p := body; len(p) > 0; p = p[min(256<<10, len(p)):] {
+					s.Write(p[:min(256<<10, len(p))])
+				}
+				s.Close()
+			}
+		})
 	}
 }

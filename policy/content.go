@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // MaxBody is how much of a body Decide looks at, where it looks at one.
@@ -15,8 +14,7 @@ const MaxBody = 64 << 10
 // Content-Type fields they take.
 func (h *header) mediaTypes() (all []string) {
 	for _, value := range h.bodies(kindContentType) {
-		text := strings.TrimLeft(string(withoutCFWS(value)), "\"")
-		all = append(all, strings.ToLower(text[:strings.IndexAny(text+";", ";\"")]))
+		all = append(all, mediaType(string(value)))
 	}
 	return all
 }

@@ -26,4 +26,9 @@
 // conceal.go and individual.go say which bytes go, rewrite.go takes them out, and
 // content.go says when they must stay. wrapped.go finds copies of the header in
 // the body. fingerprint.go tells whether a message is one that was seen before.
+//
+// inspect.go counts what a body shows while it streams past, in bounded memory:
+// inspectpart.go takes it apart, inspecttype.go says how a part is read,
+// inspectdecode.go undoes its encodings, and inspecttext.go and inspecthtml.go
+// read it. What cannot be followed within the bounds counts as too many.
 package policy

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // An Exposure is what a message shows: how many distinct addresses every
 // recipient would see in its header, the sender's own left out.
 type Exposure struct {
@@ -10,6 +12,7 @@ type Exposure struct {
 	// are counted where a limit or the message asks for it.
 	Organisations int
 	Fields        []FieldCount
+	Body          int // distinct addresses in the body, where they were counted
 }
 
 // A FieldCount is how many of the visible addresses a field shows that no
@@ -17,6 +20,14 @@ type Exposure struct {
 type FieldCount struct {
 	Field string
 	Count int
+}
+
+// Shown is where addresses are shown: the Fields, and "Body".
+func (e *Exposure) Shown() []FieldCount {
+	if e.Body == 0 {
+		return e.Fields
+	}
+	return append(slices.Clip(e.Fields), FieldCount{"Body", e.Body})
 }
 
 // showsAddresses lists the fields whose addresses count. From, Sender and

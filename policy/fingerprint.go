@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"hash"
+	"regexp"
 	"slices"
 )
 
@@ -25,6 +26,9 @@ type Fingerprint struct {
 	long       bool   // the line is longer than is kept of it
 	inHeader   bool   // of a part
 }
+
+// boundaryParameter is a boundary in a line of a part's header.
+var boundaryParameter = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))`)
 
 // Bounds for what a Fingerprint keeps. Lines of a part's header that are longer,
 // and further boundaries, belong to the content.

@@ -41,12 +41,14 @@ func (h *header) isKind(c cut, kind fieldKind) bool {
 type copier struct {
 	header, body template
 	mailboxes    map[string][]byte // by address as it is compared: as the message has it
+
+	signedSubject bool // it must stay as it is
 }
 
 // copier makes ready to write copies after edits.
 func (d *decision) copier(e edits) *copier {
 	inHeader, inBody := d.split(e)
-	return &copier{newTemplate(d.message.Header, inHeader), newTemplate(d.message.Body, inBody), d.mailboxes()}
+	return &copier{newTemplate(d.message.Header, inHeader), newTemplate(d.message.Body, inBody), d.mailboxes(), d.signed[kindSubject]}
 }
 
 // mailboxes finds the recipients in the fields that show addresses: as they are
@@ -93,6 +95,21 @@ func withoutGroupName(item []byte) []byte {
 		}
 	}
 	return item
+}
+
+// overrides is that of a Verdict, for all copies.
+func (c *copier) overrides(n int) (found bool, wrong int) {
+	wrong = -1
+	for i, piece := range c.header {
+		h := parseHeader(piece) // whole fields
+		here, other, cuts := h.override(n)
+		found = found || here
+		if here && !c.signedSubject {
+			c.header[i] = rewrite(piece, cuts)
+		}
+		wrong = max(wrong, other)
+	}
+	return found, wrong
 }
 
 // CopyFor returns the copy of a message whose Action is Individual for one

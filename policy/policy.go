@@ -33,6 +33,7 @@ const (
 	ReasonTooManyExternal      Reason = "too_many_external"
 	ReasonTooManyOrganisations Reason = "too_many_organisations"
 	ReasonTooManyTotal         Reason = "too_many_total"
+	ReasonTooManyInBody        Reason = "too_many_in_body"
 	ReasonUnreadableHeader     Reason = "unreadable_header"
 	ReasonBareNewline          Reason = "bare_newline"
 
@@ -50,6 +51,9 @@ func PossibleVerdicts() (all []Verdict) {
 		for _, a := range []Action{Report, Reject, Bcc, Individual, Override} {
 			all = append(all, Verdict{Action: a, Reason: r})
 		}
+	}
+	for _, a := range []Action{Report, Reject, Override} {
+		all = append(all, Verdict{Action: a, Reason: ReasonTooManyInBody})
 	}
 	for _, r := range []Reason{ReasonUnreadableHeader, ReasonBareNewline, ReasonSigned, ReasonSealed, ReasonAttendees} {
 		all = append(all, Verdict{Action: Reject, Reason: r})
@@ -87,6 +91,8 @@ type Settings struct {
 	External        Limit    // most outside addresses shown
 	Organisations   Limit    // most organisations of outside addresses
 	Total           Limit    // most addresses shown
+	InspectBody     bool     // look for addresses in bodies, too
+	Body            Limit    // most addresses shown in a body, where they are looked for
 	Action          Action
 	Override        bool // [show N] in the Subject lifts the limits
 	StripBcc        bool // take Bcc and Resent-Bcc out
@@ -207,6 +213,7 @@ type Verdict struct {
 	Count   int
 	Limit   Limit
 	CountOf Reason
+	body    bodyLimit
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int
 	// Line is where a header cannot be read, the first line being 1.
@@ -234,7 +241,8 @@ func (v *Verdict) Refused() bool { return v.Action == Reject }
 // RefusedFor is the verdict for a message that may go out by its header, but
 // not for what its body shows: a bare CR or LF, or an invitation.
 func (v Verdict) RefusedFor(r Reason) Verdict {
-	v.Action, v.Reason, v.Header, v.Body, v.copies, v.Concealed = Reject, r, nil, nil, nil, 0
+	v.Action, v.Reason, v.Header, v.Body, v.Rewritten, v.copies, v.Concealed = Reject, r, nil, nil, false, nil, 0
+	v.body = bodyLimit{limit: Unlimited}
 	return v
 }
 
@@ -243,10 +251,11 @@ func (v Verdict) RefusedFor(r Reason) Verdict {
 func (p *Policy) Decide(m Message) Verdict {
 	d := p.look(&m)
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
-		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0}
+		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0, body: bodyLimit{limit: Unlimited}}
 	v.Exposure = d.expose(d.headers)
 	if defect := d.outer.defect; defect.reason != "" {
-		v.Action, v.Reason, v.Line = Reject, defect.reason, defect.line
+		v = v.RefusedFor(defect.reason)
+		v.Line = defect.line
 		return v
 	}
 	if d.rule.action != Allow {
@@ -266,6 +275,7 @@ func (p *Policy) Decide(m Message) Verdict {
 		v.Header, v.Body, v.Rewritten = d.apply(e)
 	}
 	v.Claimed = -1
+	v.body = d.leftToBody(&v)
 	return v
 }
 

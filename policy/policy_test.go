@@ -18,6 +18,7 @@ var update = flag.Bool("update", false, "rewrite what the test cases expect")
 // then come settings, and after an empty line the header as it is sent, LF for
 // CRLF. \xNN stands for that byte, \r for a bare CR and \n for a bare LF, and
 // \* for a repetition: the line "\*1000 p%d@x.org," is repeated with numbers.
+// A body may follow the header; it is inspected where there is a limits.body.
 // What the policy says stands in "want:" and, where the header that goes on is
 // another one, after "---".
 type testCase struct {
@@ -32,7 +33,7 @@ type testCase struct {
 	rewrites bool
 }
 
-func readCase(t *testing.T, path string) *testCase {
+func readCase(t testing.TB, path string) *testCase {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -67,12 +68,16 @@ func readCase(t *testing.T, path string) *testCase {
 	if c.comment == "" {
 		t.Errorf("%s does not say why it exists", path)
 	}
-	c.header, c.sent, c.rewrites = strings.Cut(message, "---\n")
+	c.header, c.sent, c.rewrites = strings.Cut("\n"+message, "\n---\n")
+	c.header = strings.TrimPrefix(c.header, "\n")
+	if c.rewrites {
+		c.header += "\n"
+	}
 	return c
 }
 
 // parseLimit and parseTruth read values of a case; key is for the error.
-func parseLimit(t *testing.T, key, value string) Limit {
+func parseLimit(t testing.TB, key, value string) Limit {
 	t.Helper()
 	if value == "unlimited" {
 		return Unlimited
@@ -84,7 +89,7 @@ func parseLimit(t *testing.T, key, value string) Limit {
 	return Limit(n)
 }
 
-func parseTruth(t *testing.T, key, value string) bool {
+func parseTruth(t testing.TB, key, value string) bool {
 	t.Helper()
 	b, err := strconv.ParseBool(value)
 	if err != nil {
@@ -93,7 +98,7 @@ func parseTruth(t *testing.T, key, value string) bool {
 	return b
 }
 
-func (c *testCase) set(t *testing.T, key, value string) {
+func (c *testCase) set(t testing.TB, key, value string) {
 	t.Helper()
 	if rest, ok := strings.CutPrefix(key, "rule."); ok {
 		name, key, _ := strings.Cut(rest, ".")
@@ -111,6 +116,8 @@ func (c *testCase) set(t *testing.T, key, value string) {
 		s.External = parseLimit(t, key, value)
 	case "limits.total":
 		s.Total = parseLimit(t, key, value)
+	case "limits.body":
+		s.InspectBody, s.Body = true, parseLimit(t, key, value)
 	case "action":
 		s.Action = Action(value)
 	case "override":
@@ -134,7 +141,7 @@ func (c *testCase) rule(name string) *Rule {
 	return &(*rules)[len(*rules)-1]
 }
 
-func (c *testCase) setRule(t *testing.T, r *Rule, key, value string) {
+func (c *testCase) setRule(t testing.TB, r *Rule, key, value string) {
 	t.Helper()
 	truth := func() *bool { b := parseTruth(t, key, value); return &b }
 	number := func() *Limit { n := parseLimit(t, key, value); return &n }
@@ -157,6 +164,8 @@ func (c *testCase) setRule(t *testing.T, r *Rule, key, value string) {
 		r.Organisations = number()
 	case "total":
 		r.Total = number()
+	case "limits.body":
+		r.Body = number()
 	case "action":
 		r.Action = Action(value)
 	case "override":
@@ -169,7 +178,7 @@ func (c *testCase) setRule(t *testing.T, r *Rule, key, value string) {
 }
 
 // wire turns a header as written into the bytes that are sent.
-func wire(t *testing.T, written string) []byte {
+func wire(t testing.TB, written string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	for line := range strings.Lines(written) {
@@ -191,7 +200,7 @@ func wire(t *testing.T, written string) []byte {
 	return b.Bytes()
 }
 
-func unquote(t *testing.T, line string) (out []byte) {
+func unquote(t testing.TB, line string) (out []byte) {
 	t.Helper()
 	for i := 0; i < len(line); i++ {
 		switch {
@@ -245,6 +254,9 @@ func summary(v *Verdict) string {
 	if v.Reason == ReasonTooManyOrganisations {
 		s += fmt.Sprintf(" organisations=%d", v.Exposure.Organisations)
 	}
+	if v.Exposure.Body > 0 {
+		s += fmt.Sprintf(" body=%d", v.Exposure.Body)
+	}
 	if v.Concealed > 0 {
 		s += fmt.Sprintf(" concealed=%d", v.Concealed)
 	}
@@ -272,6 +284,9 @@ func TestCases(t *testing.T) {
 				c.message.Header, c.message.Body = header[:end+4], header[end+4:]
 			}
 			v := p.Decide(c.message)
+			if p.InspectBody {
+				v = v.WithBody(inBody(&c.message))
+			}
 			got := summary(&v)
 			if *update {
 				c.write(t, &v)
@@ -306,6 +321,14 @@ func (c *testCase) goesOn(v *Verdict) []byte {
 		copies = append(copies, append(bytes.Clone(header), body...))
 	}
 	return bytes.Join(copies, []byte("---\r\n"))
+}
+
+// inBody counts what the body of a message shows.
+func inBody(m *Message) int {
+	s := NewBodyScanner(m.Header, m.Sender, false)
+	s.Write(m.Body)
+	s.Close()
+	return s.Count()
 }
 
 // write puts what the policy says into the case's file.

@@ -16,6 +16,7 @@ type Rule struct {
 	External      *Limit
 	Organisations *Limit
 	Total         *Limit
+	Body          *Limit
 	Action        Action
 	Override      *bool
 	RejectHint    *string
@@ -38,6 +39,7 @@ type values struct {
 	external      Limit
 	organisations Limit
 	total         Limit
+	body          Limit
 	action        Action
 	override      bool
 	hint          string
@@ -56,7 +58,11 @@ type compiledRule struct {
 
 // values are those of the policy itself.
 func (s *Settings) values() values {
-	return values{RulePolicy, s.External, s.Organisations, s.Total, s.Action, s.Override, s.RejectHint}
+	body := s.Body
+	if !s.InspectBody {
+		body = Unlimited
+	}
+	return values{RulePolicy, s.External, s.Organisations, s.Total, body, s.Action, s.Override, s.RejectHint}
 }
 
 // compile makes a rule ready; base are the values of the policy.
@@ -74,6 +80,7 @@ func (r *Rule) compile(base values) (compiledRule, error) {
 	inherit(&v.external, r.External)
 	inherit(&v.organisations, r.Organisations)
 	inherit(&v.total, r.Total)
+	inherit(&v.body, r.Body)
 	inherit(&v.override, r.Override)
 	inherit(&v.hint, r.RejectHint)
 	if r.Action != "" {
@@ -103,10 +110,13 @@ func (v *values) check() error {
 	if !slices.Contains(Actions, v.action) {
 		return fmt.Errorf("action: %q is none of %s", v.action, listed(Actions))
 	}
-	for _, limit := range []Limit{v.external, v.organisations, v.total} {
+	for _, limit := range []Limit{v.external, v.organisations, v.total, v.body} {
 		if limit < Unlimited {
 			return fmt.Errorf("limits: %d is less than zero", limit)
 		}
+	}
+	if v.body > MaxInBody {
+		return fmt.Errorf("limits.body: %d is more than %d", v.body, MaxInBody)
 	}
 	if len(v.hint) > maxHint {
 		return fmt.Errorf("reject_hint: longer than %d characters", maxHint)

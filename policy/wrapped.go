@@ -3,9 +3,7 @@ package policy
 import (
 	"bytes"
 	"io"
-	"mime"
 	"mime/quotedprintable"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -132,30 +130,23 @@ func (h *header) decoded(body []byte) ([]byte, bool) {
 	return nil, false
 }
 
-var boundaryParameter = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))`)
-
 // boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
 // parameters or fields, mail clients differ in which they take.
-func (h *header) boundaries() (all []string) {
-	add := func(boundary string) {
-		if boundary = strings.TrimRight(boundary, " \t"); boundary != "" && len(all) < maxBoundaries && !slices.Contains(all, boundary) {
-			all = append(all, boundary)
-		}
-	}
+func (h *header) boundaries() []string {
+	var values []string
 	for _, value := range h.bodies(kindContentType) {
-		text := strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", "")
-		if _, parameters, err := mime.ParseMediaType(text); err == nil {
-			add(parameters["boundary"])
-		}
-		for _, m := range boundaryParameter.FindAllStringSubmatch(text, maxBoundaries) {
-			add(m[1] + m[2])
-		}
+		values = append(values, strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", ""))
 	}
-	return all
+	all := parameter(values, "boundary")
+	for i, b := range all {
+		all[i] = strings.TrimRight(b, " \t")
+	}
+	all = slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
+	return all[:min(len(all), maxCandidates)]
 }
 
-// maxBoundaries is how many boundaries of one multipart are looked for.
-const maxBoundaries = 4
+// maxCandidates is how many boundaries of one multipart are looked for.
+const maxCandidates = 4
 
 // firstPart returns where the first part of a multipart body begins, or -1.
 func firstPart(body []byte, boundary string) int {

@@ -30,6 +30,7 @@
 //   - Untouched means untouched. A message that passes reaches the upstream
 //     byte for byte, dot-stuffing included.
 //   - Nothing of a message that is stopped on its header reaches the upstream.
+//     One that is stopped on its body is never finished there.
 //     A fault of ours or of the way upstream is 4xx; a refusal by policy 5xx.
 //   - A message that breaks off is never finished by us: the upstream socket
 //     is closed, and the final dot goes out only after the client's own.
@@ -48,8 +49,8 @@
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
-// conversation, auth.go its login, head.go and message.go the passage of one
-// message. individual.go sends copies, spool.go holds the message for them,
+// conversation, auth.go its login, head.go, message.go and inspect.go the passage
+// of one message. individual.go sends copies, spool.go holds the message for them,
 // flight.go begins their transactions, and the package unfinished remembers who
 // has one. upstream.go speaks to the server and dial.go gets there. reply.go has
 // every reply of our own; server.go accepts, limits and stops; metrics.go counts,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -54,10 +55,11 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 // sendCopies takes the message to its end, holds it, and then sends the copies.
 // The client is told how many recipients have one.
 func (m *passage) sendCopies(header []byte) reply {
-	held := &spool{dir: m.limits.SpoolDir, buffers: m.buffers}
+	held := m.newSpool()
 	defer held.close()
 	print := policy.NewFingerprint(unstuff(header))
-	if r, stop := m.holdBody(held, print); stop {
+	print.Write(m.head)
+	if r, stop := m.holdBody(io.MultiWriter(print, held)); stop {
 		return r
 	}
 	id := print.Identity()
@@ -73,31 +75,6 @@ func (m *passage) sendCopies(header []byte) reply {
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
-}
-
-// holdBody holds what is left of the message, its final dot included.
-func (m *passage) holdBody(held *spool, print *policy.Fingerprint) (r reply, stop bool) {
-	body, rest := m.inPiece, m.inPiece+len(m.head)
-	for {
-		if r, stop := m.checkBody(); stop {
-			return r, true
-		}
-		print.Write(m.piece[body:])
-		if err := held.write(m.piece[rest:]); err != nil {
-			return m.overLimit(faultSpool, ownReply(replySpool)), true
-		}
-		if m.last {
-			break
-		}
-		if err := m.next(); err != nil {
-			return m.brokeOff(err), true
-		}
-		body, rest = 0, 0
-	}
-	if err := held.write(finalDot); err != nil {
-		return m.overLimit(faultSpool, ownReply(replySpool)), true
-	}
-	return reply{}, false
 }
 
 // distinct leaves out recipients that were named before.
@@ -191,8 +168,9 @@ func (r *run) transact(to recipient) (reply, error) {
 		return said, err
 	}
 	r.dataOpen = true
-	if err := r.write(to); err != nil {
-		return reply{}, r.up.lastWord("message", err)
+	header, head := r.verdict.CopyFor(to.path)
+	if err := r.writeHeld(stuff(slices.Concat(header, head)), r.held); err != nil {
+		return reply{}, err
 	}
 	r.dataOpen, r.inside = false, false
 	said, err = r.up.readReply(r.limits.UpstreamReply)
@@ -209,15 +187,6 @@ func (r *run) transact(to recipient) (reply, error) {
 // has nothing of the message yet, so nothing is lost if it does not answer.
 func (r *run) patience() time.Duration {
 	return min(max(r.timeLeft(), lastWordTime), r.limits.UpstreamReply)
-}
-
-// write sends the message itself, with its final dot: the client's own has come.
-func (r *run) write(to recipient) error {
-	header, head := r.verdict.CopyFor(to.path)
-	if err := r.up.write(stuff(slices.Concat(header, head))); err != nil {
-		return err
-	}
-	return r.held.copyTo(r.up.write, *r.body.buf)
 }
 
 // forget ends the memory of the send where every recipient has a copy. Where

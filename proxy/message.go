@@ -36,6 +36,9 @@ type passage struct {
 	verdict *policy.Verdict
 	parts   *policy.AttendeesScanner // where addresses were taken out of the header
 	outcome outcome
+
+	scanner     *policy.BodyScanner // where the body may still decide
+	scannerHeld int                 // of what is held, for the scanner
 }
 
 // Data is called after DATA, which the upstream has not been sent yet: whether
@@ -79,11 +82,17 @@ func (m *passage) pass() reply {
 	if !m.decide(header) {
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	}
-	switch {
-	case m.verdict.Refused():
+	if m.verdict.Refused() {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
+	}
+	if r, stop := m.check(m.piece[m.inPiece:]); stop {
+		return r
+	}
+	switch {
 	case m.verdict.Action == policy.Individual && len(m.rcpts) > 1:
 		return m.sendCopies(header)
+	case m.verdict.AwaitsBody() && !m.last:
+		return m.sendHeld(header)
 	}
 	return m.send(header)
 }
@@ -116,25 +125,34 @@ func (m *passage) decide(header []byte) bool {
 	}
 	m.verdict = &v
 	m.metrics.decided(time.Since(start))
+	m.startInspection(unstuff(header))
 	return true
+}
+
+// openData has the upstream take a message, or returns what the client is told.
+func (m *passage) openData() (r reply, ok bool) {
+	r, err := m.ask("data", []byte("DATA\r\n"))
+	switch {
+	case err != nil:
+		return m.upstreamLost(err), false
+	case r.code >= 400:
+		if r.code == 421 {
+			m.hangUp()
+		}
+		return m.finish(outcomeRefusedByUpstream, r), false
+	case r.code != 354 || m.up.r.Buffered() > 0: // an answer to what was not yet said
+		return m.upstreamLost(errProtocol), false
+	}
+	m.dataOpen = true
+	return r, true
 }
 
 // send opens DATA upstream and has the message follow, as the client sends it,
 // with the header that the policy returned.
 func (m *passage) send(header []byte) reply {
-	r, err := m.ask("data", []byte("DATA\r\n"))
-	switch {
-	case err != nil:
-		return m.upstreamLost(err)
-	case r.code >= 400:
-		if r.code == 421 {
-			m.hangUp()
-		}
-		return m.finish(outcomeRefusedByUpstream, r)
-	case r.code != 354 || m.up.r.Buffered() > 0: // an answer to what was not yet said
-		return m.upstreamLost(errProtocol)
+	if r, ok := m.openData(); !ok {
+		return r
 	}
-	m.dataOpen = true
 	switch {
 	case m.verdict.Rewritten:
 		m.piece = append(m.rewritten(), m.piece[m.inPiece+len(m.head):]...)
@@ -142,9 +160,6 @@ func (m *passage) send(header []byte) reply {
 		m.piece = append(header, m.piece[m.inPiece:]...)
 	}
 	for {
-		if r, stop := m.checkBody(); stop {
-			return r
-		}
 		if m.last {
 			m.piece = append(m.piece, finalDot...) // the client's own has come
 		}
@@ -156,6 +171,9 @@ func (m *passage) send(header []byte) reply {
 		}
 		if err := m.next(); err != nil {
 			return m.brokeOff(err)
+		}
+		if r, stop := m.check(m.piece); stop {
+			return r
 		}
 	}
 }
@@ -178,20 +196,20 @@ func paths(rcpts []recipient) []string {
 	return all
 }
 
-// checkBody stops a message for what its body shows. Part of it may have gone
-// upstream: there it is never finished.
-func (m *passage) checkBody() (r reply, stop bool) {
+// check stops a message for what the next piece of its body shows. Part of it
+// may have gone upstream: there it is never finished.
+func (m *passage) check(body []byte) (r reply, stop bool) {
 	limit := m.limits.MessageBytes
 	switch {
 	case m.body.bare:
 		return m.refuseBody(policy.ReasonBareNewline), true
-	case m.parts != nil && m.parts.Found(m.piece):
+	case m.parts != nil && m.parts.Found(body):
 		return m.refuseBody(policy.ReasonAttendees), true
 	case limit > 0 && m.body.size > limit:
 		m.breakOff()
 		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
 	}
-	return reply{}, false
+	return m.inspect(body)
 }
 
 // refuseBody stops a message by the policy when it has begun to go upstream.
@@ -280,6 +298,9 @@ func (m *passage) record(took time.Duration) {
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)
+	}
+	if m.scanner != nil {
+		attrs = append(attrs, "in_body", m.scanner.Count())
 	}
 	m.log.Info("message", attrs...)
 }

@@ -195,7 +195,7 @@ func (m *Metrics) message(p *passage, took time.Duration) {
 	concealed := v.Concealed
 	if v.Refused() {
 		m.blocked.WithLabelValues(p.Name, v.Rule, string(v.Reason)).Inc()
-		concealed = v.Exposure.Visible
+		concealed = v.Exposure.Visible + v.Exposure.Body
 	}
 	m.concealed.WithLabelValues(p.Name, v.Rule).Add(float64(concealed))
 }

@@ -88,7 +88,11 @@ func overLimit(v *policy.Verdict) string {
 	if v.Claimed >= 0 {
 		fmt.Fprintf(&b, "the subject says [show %d], but ", v.Claimed)
 	}
-	fmt.Fprintf(&b, "every recipient would see %d %s (limit %d)%s. Move them to Bcc", v.Count, whatCounts(v), v.Limit, rewriteRefusals[v.Reason])
+	if v.CountOf == policy.ReasonTooManyInBody {
+		fmt.Fprintf(&b, "its text and attachments show %d addresses (limit %d). Take them out", v.Count, v.Limit)
+	} else {
+		fmt.Fprintf(&b, "every recipient would see %d %s (limit %d)%s. Move them to Bcc", v.Count, whatCounts(v), v.Limit, rewriteRefusals[v.Reason])
+	}
 	if v.Override {
 		fmt.Fprintf(&b, ", or put [show %d] in the subject to send anyway", v.Count)
 	}

@@ -19,19 +19,18 @@ type spool struct {
 // spoolMemory is how much of a message is held in memory.
 const spoolMemory = 1 << 20
 
-// write appends to what is held. An error is that of the file.
-func (s *spool) write(b []byte) error {
+// Write appends to what is held. An error is that of the file.
+func (s *spool) Write(b []byte) (int, error) {
 	if s.file == nil {
 		if len(s.memory)+len(b) <= spoolMemory && s.hold(2*len(b)) {
 			s.memory = append(s.memory, b...)
-			return nil
+			return len(b), nil
 		}
 		if err := s.spill(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	_, err := s.file.Write(b)
-	return err
+	return s.file.Write(b)
 }
 
 func (s *spool) hold(n int) bool {

@@ -178,6 +178,8 @@ func upstreamFault(err error) (fault, string) {
 		return faultProtocol, "it does not speak SMTP"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return faultUpstreamTimeout, "no answer"
+	case errors.Is(err, errSpool):
+		return faultSpool, "the message was not held"
 	}
 	return faultUpstreamClosed, "connection lost"
 }

@@ -191,8 +191,7 @@ func (ch *checker) source(s source) error {
 // message decides as the guard does. Whom a message was sent to is not known
 // any more, the sender's address may be.
 func (ch *checker) message(name string, msg *message) {
-	sender := strings.Trim(fieldValue(msg.header, "Return-Path"), "<>")
-	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: sender, Body: msg.body, BodyCut: msg.cut, Organisations: true})
+	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: msg.sender(), Body: msg.body, BodyCut: msg.cut, Organisations: true})
 	switch {
 	case v.Refused():
 	case msg.bare:
@@ -200,6 +199,7 @@ func (ch *checker) message(name string, msg *message) {
 	case (v.Action == policy.Bcc || v.Action == policy.Individual) && msg.attendees:
 		v = v.RefusedFor(policy.ReasonAttendees)
 	}
+	v = v.WithBody(msg.inBody)
 	ch.messages++
 	if v.Refused() {
 		ch.refused++
@@ -248,7 +248,7 @@ func (t *table) finish() { t.w.Flush() }
 // shownIn lists the fields that show addresses: To 40, Cc 3.
 func shownIn(e policy.Exposure) string {
 	var in []string
-	for _, f := range e.Fields {
+	for _, f := range e.Shown() {
 		in = append(in, fmt.Sprintf("%s %d", f.Field, f.Count))
 	}
 	if len(in) == 0 {
@@ -269,7 +269,7 @@ func newJSONLines(out io.Writer) jsonLines {
 func (j jsonLines) add(c checked) {
 	v, e := c.verdict, c.verdict.Exposure
 	fields := map[string]int{}
-	for _, f := range e.Fields {
+	for _, f := range e.Shown() {
 		fields[f.Field] = f.Count
 	}
 	j.enc.Encode(struct {

@@ -51,6 +51,7 @@ type policyConfig struct {
 		External      limit `yaml:"external"`
 		Organisations limit `yaml:"organisations"`
 		Total         limit `yaml:"total"`
+		Body          limit `yaml:"body"`
 	} `yaml:"limits"`
 	Action      policy.Action      `yaml:"action"`
 	Override    bool               `yaml:"override"`
@@ -61,6 +62,9 @@ type policyConfig struct {
 		TimeBudget time.Duration `yaml:"time_budget"`
 		State      state         `yaml:"state"`
 	} `yaml:"individual"`
+	Inspect struct {
+		Body bool `yaml:"body"`
+	} `yaml:"inspect"`
 	Rules []ruleConfig `yaml:"rules"`
 }
 
@@ -79,6 +83,7 @@ type ruleConfig struct {
 		External      *limit `yaml:"external,omitempty"`
 		Organisations *limit `yaml:"organisations,omitempty"`
 		Total         *limit `yaml:"total,omitempty"`
+		Body          *limit `yaml:"body,omitempty"`
 	} `yaml:"limits,omitempty"`
 	Action     policy.Action `yaml:"action,omitempty"`
 	Override   *bool         `yaml:"override,omitempty"`
@@ -109,6 +114,7 @@ func defaultConfig() config {
 	c.Policy.Limits.External = 10
 	c.Policy.Limits.Organisations = limit(policy.Unlimited)
 	c.Policy.Limits.Total = limit(policy.Unlimited)
+	c.Policy.Limits.Body = limit(policy.Unlimited)
 	c.Server = serverConfig{
 		Connections: 1000, ConnectionsPerClient: 50, Recipients: 1000,
 		MaxHeaderBytes: 1 << 20, MaxLineBytes: 1 << 17, BufferBytes: 1 << 28,
@@ -255,6 +261,7 @@ func (p *policyConfig) settings() policy.Settings {
 			External:      (*policy.Limit)(r.Limits.External),
 			Organisations: (*policy.Limit)(r.Limits.Organisations),
 			Total:         (*policy.Limit)(r.Limits.Total),
+			Body:          (*policy.Limit)(r.Limits.Body),
 			Action:        r.Action,
 			Override:      r.Override,
 			RejectHint:    r.RejectHint,
@@ -265,6 +272,8 @@ func (p *policyConfig) settings() policy.Settings {
 		External:        policy.Limit(p.Limits.External),
 		Organisations:   policy.Limit(p.Limits.Organisations),
 		Total:           policy.Limit(p.Limits.Total),
+		InspectBody:     p.Inspect.Body,
+		Body:            policy.Limit(p.Limits.Body),
 		Action:          p.Action,
 		Override:        p.Override,
 		StripBcc:        p.StripBcc,

@@ -42,10 +42,7 @@ var later = map[string]string{
 	"routes.upstream.password_file":        "auth: login",
 	"routes.upstream.password_command":     "auth: login",
 	"routes.upstream.max_idle_connections": "auth: login",
-	"policy.limits.body":                   "looking into bodies",
-	"policy.rules.limits.body":             "looking into bodies",
 	"policy.rules.match.user":              "client authentication",
-	"policy.inspect":                       "looking into bodies",
 }
 
 // decode reads text into c, which holds the defaults.

@@ -22,6 +22,7 @@ type message struct {
 	body      []byte // its begin, where the policy wants it
 	cut       bool   // it goes on behind that
 	attendees bool   // anywhere in a body that the policy wants
+	inBody    int    // addresses that the body shows, where the policy inspects it
 	bare      bool   // a CR stands alone, in the header or anywhere in the body
 }
 
@@ -32,7 +33,7 @@ type mailReader struct {
 	r         *bufio.Reader
 	maxHeader int
 	maxLine   int // of a header
-	wantsBody func(header []byte) bool
+	policy    *policy.Policy
 	mbox      bool
 	more      bool // the separator line of a message comes next
 	inLine    bool // the last piece did not end its line
@@ -45,7 +46,7 @@ func newMailReader(r io.Reader, limits serverConfig, p *policy.Policy) (*mailRea
 	if p.BareNewline == policy.NormalizeBare {
 		r = &crMender{r: r}
 	}
-	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), maxHeader: limits.MaxHeaderBytes, maxLine: limits.MaxLineBytes, wantsBody: func(header []byte) bool { return p.WantsBody(header, nil) > 0 }}
+	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), maxHeader: limits.MaxHeaderBytes, maxLine: limits.MaxLineBytes, policy: p}
 	begin, err := m.r.Peek(maxSeparator)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -104,21 +105,41 @@ func (m *mailReader) readHeader(msg *message) error {
 }
 
 func (m *mailReader) readBody(msg *message) error {
-	wanted := m.wantsBody(msg.header)
+	wanted := m.policy.WantsBody(msg.header, nil) > 0
 	var parts policy.AttendeesScanner
+	var scanner *policy.BodyScanner
+	if m.policy.InspectBody {
+		scanner = policy.NewBodyScanner(msg.header, msg.sender(), false)
+	}
 	var line []byte
 	for {
 		text, err := m.piece()
 		if err != nil {
+			msg.endOfBody(scanner)
 			return ignoreEOF(err)
 		}
 		msg.bare = msg.bare || hasBareCR(text)
+		if scanner != nil {
+			scanner.Write(text)
+		}
 		if wanted {
 			line = appendCRLF(line[:0], text)
 			kept := min(len(line), policy.MaxBody-len(msg.body))
 			msg.body, msg.cut = append(msg.body, line[:kept]...), msg.cut || kept < len(line)
 			msg.attendees = msg.attendees || parts.Found(line)
 		}
+	}
+}
+
+// sender is the envelope's sender, as far as the message still tells it.
+func (msg *message) sender() string {
+	return strings.Trim(fieldValue(msg.header, "Return-Path"), "<>")
+}
+
+func (msg *message) endOfBody(scanner *policy.BodyScanner) {
+	if scanner != nil {
+		scanner.Close()
+		msg.inBody = scanner.Count()
 	}
 }
 

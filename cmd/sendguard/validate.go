@@ -27,6 +27,7 @@ func (c *config) check(d *decoder) {
 		c.checkRoute(d, i)
 	}
 	c.checkRules(d)
+	c.checkInspect(d)
 	if _, err := policy.New(c.Policy.settings()); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		d.problem("policy."+key, "%s", text)
@@ -88,6 +89,22 @@ func (c *config) checkRules(d *decoder) {
 			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
 				d.problem(key+".match.route", "there is no route %q", name)
 			}
+		}
+	}
+}
+
+// checkInspect reports limits for what is not looked at.
+func (c *config) checkInspect(d *decoder) {
+	if c.Policy.Inspect.Body {
+		return
+	}
+	const text = "needs inspect: {body: true}"
+	if policy.Limit(c.Policy.Limits.Body) != policy.Unlimited {
+		d.problem("policy.limits.body", text)
+	}
+	for i, r := range c.Policy.Rules {
+		if r.Limits.Body != nil {
+			d.problem(fmt.Sprintf("policy.rules[%d].limits.body", i), text)
 		}
 	}
 }

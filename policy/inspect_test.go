@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// scanBody counts what a message shows in its body, which comes in pieces of n
+// bytes.
+func scanBody(message []byte, n int) *BodyScanner {
+	header, body := message, []byte(nil)
+	if end := bytes.Index(message, []byte("\r\n\r\n")); end >= 0 {
+		header, body = message[:end+4], message[end+4:]
+	}
+	s := NewBodyScanner(header, "me@home.org", false)
+	for len(body) > 0 {
+		piece := bytes.Clone(body[:min(n, len(body))]) // it does not keep what it was given
+		s.Write(piece)
+		clear(piece)
+		body = body[min(n, len(body)):]
+	}
+	s.Close()
+	return s
+}
+
+func TestACountDoesNotDependOnHowTheBodyIsCut(t *testing.T) {
+	paths, err := filepath.Glob("testdata/body-*.txt")
+	if err != nil || len(paths) < 40 {
+		t.Fatalf("%d cases: %v", len(paths), err)
+	}
+	for _, path := range paths {
+		message := wire(t, readCase(t, path).header)
+		want := scanBody(message, len(message)).Count()
+		for _, n := range []int{1, 2, 3, 7, 100, 4096, maxLine} {
+			if got := scanBody(message, n).Count(); got != want {
+				t.Errorf("%s: %d in pieces of %d, %d as a whole", path, got, n, want)
+			}
+		}
+	}
+}
+
+func TestABodyIsReadAsItIsOnTheWire(t *testing.T) {
+	for stuffed, want := range map[bool]int{true: 1, false: 2} {
+		s := NewBodyScanner([]byte("Content-Transfer-Encoding: quoted-printable\r\n\r\n"), "", stuffed)
+		for _, piece := range []string{"ann@x.org\r", "\nann@x=\r\n", ".", ".org\r\n"} {
+			s.Write([]byte(piece))
+		}
+		s.Close()
+		if s.Count() != want {
+			t.Errorf("stuffed %v: %d, want %d", stuffed, s.Count(), want)
+		}
+	}
+}
+
+func TestNoAddressFallsBetweenThePiecesOfALongLine(t *testing.T) {
+	const n = 6000
+	for _, c := range []struct {
+		header, address string
+		more            int // than there are may be counted: parts of an address
+	}{
+		{"text/plain", "p%d@x.org|", 0},
+		{"text/plain", "p%d@x.org/", 200},
+		{"text/plain", "p%d@x.org:", 200},
+		{"text/html", "p%d&#64;x.org ", 0},
+		{"text/html", "<b>p%d&commat;x.org,</b>", 0},
+		{"text/html", "p%d&#64;x.org&nbsp;", 400},
+		{"message/rfc822\r\n\r\nTo: x", "<p%d@x.org>,", 0},
+		{"message/rfc822\r\n\r\nTo: x", "\"a, b\" <p%d@x.org>;\r\n\t", 0},
+	} {
+		message := []byte("Content-Type: " + c.header)
+		if !strings.HasPrefix(c.header, "message") {
+			message = append(message, "\r\n\r\n"...)
+		}
+		for i := range n {
+			message = fmt.Appendf(message, c.address, i)
+		}
+		if got := scanBody(message, 1000).Count(); got < n || got > n+c.more {
+			t.Errorf("%s, %s: %d, want %d", c.header, c.address, got, n)
+		}
+	}
+}
+
+func TestWhatCannotBeFollowedCountsAsTooMany(t *testing.T) {
+	nested := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d.\r\n\r\n--b%d.\r\n", i, i)
+		}
+		return b.String() + "\r\na@x.org\r\n"
+	}
+	encoded := func(n int) string {
+		m := "From: a@x.org\r\n\r\n"
+		for range n {
+			m = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte(m)) + "\r\n"
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		message string
+		want    int
+	}{
+		"multiparts that can":          {nested(maxBoundaries), 1},
+		"multiparts that cannot":       {nested(maxBoundaries + 1), MaxInBody + 1},
+		"encoded messages that can":    {encoded(maxReaders - 1), 1},
+		"encoded messages that cannot": {encoded(maxReaders), MaxInBody + 1},
+	} {
+		if s := scanBody([]byte(c.message), 1<<20); s.Count() != c.want {
+			t.Errorf("%s: %d, want %d", name, s.Count(), c.want)
+		}
+	}
+}
+
+func TestNoLimitIsHigherThanWhatIsCounted(t *testing.T) {
+	s := NewBodyScanner([]byte("Subject: x\r\n\r\n"), "", false)
+	for i := range MaxInBody + 1000 {
+		s.Write(fmt.Appendf(nil, "p%d@x.org\r\n", i))
+		if want := min(i+1, MaxInBody+1); s.Count() != want {
+			t.Fatalf("%d after %d", s.Count(), i+1)
+		}
+	}
+	if m := s.Memory(); m > 5<<20 {
+		t.Errorf("holds %d bytes", m)
+	}
+	settings := Settings{InspectBody: true, Body: MaxInBody, Action: Reject, BareNewline: RejectBare}
+	p, err := New(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := p.Decide(Message{Header: []byte("Subject: x\r\n\r\n")})
+	if v = v.WithBody(s.Count()); !v.Refused() {
+		t.Error("the highest limit lets pass what could not be counted")
+	}
+	settings.Body++
+	if _, err := New(settings); err == nil || !strings.HasPrefix(err.Error(), "limits.body: ") {
+		t.Errorf("a limit that could never be exceeded: %v", err)
+	}
+}
+
+// held is what a scanner really holds, as far as it can grow.
+func (s *BodyScanner) heldBytes() int { return s.top.heldBytes() }
+
+func (r *partReader) heldBytes() int {
+	n := cap(r.held) + cap(r.field)
+	for _, b := range r.open {
+		n += len(b.text)
+	}
+	for _, w := range []any{r.content, r.shown} {
+		n += heldBytes(w)
+	}
+	return n
+}
+
+func heldBytes(w any) int {
+	switch w := w.(type) {
+	case *base64Decoder:
+		return cap(w.out) + heldBytes(w.to)
+	case *quotedPrintableDecoder:
+		return cap(w.out) + cap(w.rest) + heldBytes(w.to)
+	case *unfolder:
+		return heldBytes(w.to)
+	case *charsetDecoder:
+		return 8<<10 + heldBytes(w.to)
+	case *htmlScanner:
+		return cap(w.tag) + heldBytes(w.text)
+	case *textScanner:
+		n := cap(w.line) + cap(w.plain)
+		if w.reply != nil {
+			n += 8 * cap(w.reply.pending)
+		}
+		return n
+	case *partReader:
+		return w.heldBytes()
+	}
+	return 0
+}
+
+// FuzzBodyScanner: no body breaks it, the same bytes show the same however
+// they are cut, the count never falls, and what it holds is bounded.
+func FuzzBodyScanner(f *testing.F) {
+	paths, err := filepath.Glob("testdata/body-*.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i, path := range paths {
+		message := wire(f, readCase(f, path).header)
+		if len(message) < 1<<14 {
+			f.Add(message, uint16(i+1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, message []byte, cut uint16) {
+		whole := scanBody(message, len(message)+1)
+		n := int(cut)%257 + 1
+		if cutUp := scanBody(message, n); cutUp.Count() != whole.Count() {
+			t.Fatalf("%q: %d in pieces of %d, %d as a whole", message, cutUp.Count(), n, whole.Count())
+		}
+		s := NewBodyScanner(nil, "", false)
+		last := 0
+		for p := message; len(p) > 0; p = p[min(n, len(p)):] {
+			s.Write(p[:min(n, len(p))])
+			if s.Count() < last || s.heldBytes() > s.Memory() {
+				t.Fatalf("%q: count %d after %d, holds %d of %d", message, s.Count(), last, s.heldBytes(), s.Memory())
+			}
+			last = s.Count()
+		}
+	})
+}

@@ -1,0 +1,300 @@
+package policy
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// A partReader takes a message apart into its parts (RFC 2046) as it streams
+// past, and has those read that show addresses. It goes by lines, however the
+// pieces are cut: so the same bytes always show the same.
+//
+// It is more lenient than the grammar, as mail clients are: what follows the
+// end of a multipart may go on with it, a multipart that does not name its
+// boundary has the first one that comes, and a part whose header does not end
+// properly is text from there on. What stands round the parts is text, too.
+type partReader struct {
+	scan     *BodyScanner
+	attached bool // inside of an attached message, where everything counts
+	stuffed  bool
+
+	held   []byte // a line that has not ended
+	inLine bool   // the next byte goes on with a line
+
+	open     []boundary // multiparts, the outermost first
+	inHeader bool
+	first    bool // no line of the header has come yet
+	part     partHeader
+	field    []byte         // a field of part that has not ended
+	shown    io.WriteCloser // a field of an attached message that shows addresses
+	content  io.WriteCloser // nil where it does not count
+}
+
+// A boundary parts the parts of a multipart.
+type boundary struct {
+	text     string // "" where it is not known yet
+	digest   bool   // its parts are messages (RFC 2046 section 5.1.5)
+	attached bool
+}
+
+// The bounds of what a reader holds. No mail program comes near any of them:
+// a boundary has at most 70 characters (RFC 2046 section 5.1.1).
+const (
+	maxLine       = 16 << 10 // a longer one is passed on in pieces of this length
+	maxField      = 8 << 10  // what is more of a field is dropped
+	maxBoundary   = 1 << 10
+	maxBoundaries = 32 // multiparts inside of each other
+	maxReaders    = 4  // encoded messages inside of each other
+
+	// readerMemory is more than all of it, with what decodes and reads the
+	// content of one part.
+	readerMemory = 192 << 10
+)
+
+func newPartReader(s *BodyScanner, attached bool) *partReader {
+	s.readers++
+	r := &partReader{scan: s, attached: attached}
+	r.startHeader(false)
+	return r
+}
+
+// Write takes the next piece; it cannot fail.
+func (r *partReader) Write(piece []byte) (int, error) {
+	for p := piece; len(p) > 0; {
+		n := bytes.IndexByte(p, '\n') + 1
+		if n > 0 && n <= maxLine && len(r.held) == 0 {
+			r.line(p[:n])
+			p = p[n:]
+			continue
+		}
+		if n == 0 {
+			n = len(p)
+		}
+		n = min(n, maxLine-len(r.held))
+		r.held = append(r.held, p[:n]...)
+		if len(r.held) == maxLine || p[n-1] == '\n' {
+			r.line(r.held)
+			r.held = r.held[:0]
+		}
+		p = p[n:]
+	}
+	return len(piece), nil
+}
+
+// Close ends the message, whatever of it is still open.
+func (r *partReader) Close() error {
+	if len(r.held) > 0 {
+		r.line(r.held)
+		r.held = nil
+	}
+	r.endField()
+	r.endContent()
+	r.scan.readers--
+	return nil
+}
+
+// line takes a line with its line end, or a piece of a long one.
+func (r *partReader) line(p []byte) {
+	begins := !r.inLine
+	r.inLine = p[len(p)-1] != '\n'
+	if begins && r.stuffed && p[0] == '.' {
+		p = p[1:]
+	}
+	switch {
+	case len(p) == 0:
+	case begins && bytes.HasPrefix(p, []byte("--")) && r.delimits(bytes.TrimRight(p[2:], " \t\r\n")):
+	case r.inHeader:
+		r.headerLine(p, begins)
+	case r.content != nil:
+		r.content.Write(p)
+	}
+}
+
+// delimits reports whether a line begins or ends a part, and does so. The
+// line is what follows its two hyphens.
+func (r *partReader) delimits(line []byte) bool {
+	for i := len(r.open) - 1; i >= 0; i-- {
+		b := &r.open[i]
+		if b.text == "" && len(line) > 0 && len(line) <= maxBoundary {
+			b.text = string(line)
+		}
+		rest, ok := bytes.CutPrefix(line, []byte(b.text))
+		if b.text == "" || !ok || len(rest) > 0 && string(rest) != "--" {
+			continue
+		}
+		r.endField()
+		r.endContent()
+		r.open, r.attached = r.open[:i+1], b.attached
+		if len(rest) > 0 {
+			r.inHeader = false
+			r.content = r.surroundings()
+			return true
+		}
+		r.startHeader(b.digest)
+		return true
+	}
+	return false
+}
+
+func (r *partReader) startHeader(isMessage bool) {
+	r.inHeader, r.first = true, true
+	r.part = partHeader{digest: isMessage}
+}
+
+// headerLine takes a line of a header, or a piece of a long one.
+func (r *partReader) headerLine(p []byte, begins bool) {
+	text := bytes.TrimRight(p, "\r\n")
+	first := r.first
+	r.first = false
+	switch {
+	case !begins || len(text) > 0 && isBlank(text[0]): // folded
+		r.addToField(text)
+	case len(text) == 0:
+		r.endField()
+		r.startBody()
+	case first && isMboxFrom(text):
+	default:
+		r.endField()
+		colon := nameEnd(text)
+		if colon < 0 { // not a header, or no more of it
+			r.startBody()
+			if r.inHeader {
+				r.content, r.inHeader = r.surroundings(), false
+			}
+			if r.content != nil {
+				r.content.Write(p)
+			}
+			return
+		}
+		switch name := bytes.TrimRight(text[:colon], " \t"); {
+		case r.part.wants(name):
+			r.addToField(text)
+		case r.part.isMessage && showsAddresses[kindOf(name)]:
+			r.shown = &textScanner{scan: r.scan, header: true}
+			r.addToField(text[colon+1:])
+		}
+	}
+}
+
+// addToField goes on with the field at hand, if it matters.
+func (r *partReader) addToField(text []byte) {
+	switch {
+	case r.shown != nil:
+		r.shown.Write(text)
+	case len(r.field) > 0 || nameEnd(text) > 0 && !isBlank(text[0]):
+		r.field = append(r.field, text[:min(len(text), maxField-len(r.field))]...)
+	}
+}
+
+func (r *partReader) endField() {
+	if r.shown != nil {
+		r.shown.Close()
+		r.shown = nil
+	}
+	if len(r.field) > 0 {
+		r.part.add(r.field)
+		r.field = r.field[:0]
+	}
+}
+
+func (r *partReader) endContent() {
+	if r.content != nil {
+		r.content.Close()
+		r.content = nil
+	}
+}
+
+// startBody is called when the header of a part has ended.
+func (r *partReader) startBody() {
+	r.inHeader = false
+	part := r.part
+	switch part.kind() {
+	case partMultipart:
+		for _, b := range part.boundaries() {
+			if len(r.open) == maxBoundaries {
+				r.scan.beyond = true
+				break
+			}
+			r.open = append(r.open, boundary{b, part.digests(), r.attached})
+		}
+		r.content = r.surroundings()
+	case partMessage:
+		r.startMessage(&part)
+	case partText:
+		r.content = part.decoded(r.text(&part))
+	case partHTML:
+		text := r.text(&part)
+		text.html = true
+		r.content = part.decoded(&htmlScanner{text: text})
+	}
+}
+
+// startMessage begins to read an attached message. One that is encoded is read
+// on its own.
+func (r *partReader) startMessage(part *partHeader) {
+	if part.encoding() == "" {
+		r.attached = true
+		r.startHeader(false)
+		r.part.isMessage = true
+		return
+	}
+	if r.scan.readers == maxReaders {
+		r.scan.beyond = true
+		return
+	}
+	inner := newPartReader(r.scan, true)
+	inner.part.isMessage = true
+	r.content = part.transferDecoded(inner)
+}
+
+// text is for the text of a part. In the message's own text, what a reply
+// quotes does not count.
+func (r *partReader) text(part *partHeader) *textScanner {
+	t := &textScanner{scan: r.scan, utf7: part.isUTF7()}
+	if !r.attached && !part.isAttachment() {
+		t.reply = &replyFilter{}
+	}
+	return t
+}
+
+// surroundings is for what stands before, between and behind parts.
+func (r *partReader) surroundings() io.WriteCloser { return &textScanner{scan: r.scan} }
+
+// A partHeader is what the header of a part says about its content.
+type partHeader struct {
+	digest       bool // without a type, it is a message
+	isMessage    bool // it is the header of an attached message
+	types        []string
+	encodings    []string
+	dispositions []string
+}
+
+// maxFields is how many fields of one kind are looked at: mail clients differ
+// in which of two they take.
+const maxFields = 4
+
+// wants reports whether a field matters.
+func (h *partHeader) wants(name []byte) bool {
+	list := h.list(name)
+	return list != nil && len(*list) < maxFields
+}
+
+func (h *partHeader) list(name []byte) *[]string {
+	switch strings.ToLower(string(name)) {
+	case "content-type":
+		return &h.types
+	case "content-transfer-encoding":
+		return &h.encodings
+	case "content-disposition":
+		return &h.dispositions
+	}
+	return nil
+}
+
+// add takes a field, unfolded.
+func (h *partHeader) add(field []byte) {
+	name, value, _ := bytes.Cut(field, []byte(":"))
+	list := h.list(bytes.TrimRight(name, " \t"))
+	*list = append(*list, strings.TrimSpace(string(value)))
+}

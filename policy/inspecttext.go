@@ -1,0 +1,312 @@
+package policy
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+
+	"golang.org/x/net/html"
+)
+
+// A textScanner counts the addresses in text, line by line. A line that is too
+// long to be held is read in pieces that are cut between words.
+type textScanner struct {
+	scan   *BodyScanner
+	reply  *replyFilter // nil: everything counts
+	html   bool         // the lines are as in the source, with character references, and ended by the caller
+	header bool         // they are the value of a header field
+	utf7   bool
+	line   []byte
+	goesOn bool // line is not the begin of one
+	plain  []byte
+}
+
+const (
+	maxTextLine = 8 << 10
+	// maxAddress is what of a long word stays for the next piece: more than an
+	// address has (RFC 5321 section 4.5.3.1).
+	maxAddress = 320
+)
+
+// Write takes text, cut anywhere; it cannot fail. Zero bytes are dropped: what
+// is left of UTF-16 is then US-ASCII, as far as it matters.
+func (t *textScanner) Write(text []byte) (int, error) {
+	p := text
+	if bytes.IndexByte(p, 0) >= 0 {
+		t.plain = append(t.plain[:0], p...)
+		p = slices.DeleteFunc(t.plain, func(c byte) bool { return c == 0 })
+	}
+	for len(p) > 0 {
+		n := bytes.IndexByte(p, '\n') + 1
+		switch {
+		case t.html: // where its lines end, the tags say
+			n = 0
+		case n > 0 && n <= maxTextLine && len(t.line) == 0 && !t.goesOn:
+			t.text(p[:n])
+			p = p[n:]
+			continue
+		}
+		if n == 0 {
+			n = len(p)
+		}
+		n = min(n, maxTextLine-len(t.line))
+		t.line = append(t.line, p[:n]...)
+		switch {
+		case !t.html && p[n-1] == '\n':
+			t.endLine()
+		case len(t.line) == maxTextLine:
+			t.spill()
+		}
+		p = p[n:]
+	}
+	return len(text), nil
+}
+
+// unwrap makes one line of the lines of an HTML source, with its character
+// references resolved. It changes what it was given.
+func unwrap(source []byte) []byte {
+	for i, c := range source {
+		if c == '\r' || c == '\n' {
+			source[i] = ' '
+		}
+	}
+	if bytes.IndexByte(source, '&') < 0 {
+		return source
+	}
+	return []byte(html.UnescapeString(string(source)))
+}
+
+// endLine ends the line at hand.
+func (t *textScanner) endLine() {
+	if len(t.line) > 0 {
+		t.text(t.line)
+	}
+	t.line, t.goesOn = t.line[:0], false
+}
+
+// spill reads what there is of a long line, up to the last word.
+func (t *textScanner) spill() {
+	separators := textDelimiters
+	switch {
+	case t.html:
+		separators = " \t\r\n,<>" // a semicolon ends a character reference
+	case t.header:
+		separators = " \t,;<>"
+	}
+	cut := bytes.LastIndexAny(t.line, separators) + 1
+	rest := cut
+	if cut == 0 {
+		cut, rest = len(t.line), len(t.line)-maxAddress
+	}
+	t.text(t.line[:cut])
+	t.line = append(t.line[:0], t.line[rest:]...)
+	t.goesOn = true
+}
+
+// Close ends the text.
+func (t *textScanner) Close() error {
+	t.endLine()
+	if t.reply != nil {
+		t.commit()
+	}
+	return nil
+}
+
+// text reads a line, or a piece of one.
+func (t *textScanner) text(line []byte) {
+	if t.utf7 {
+		line = decodeUTF7(line)
+	}
+	if t.html {
+		line = unwrap(line)
+	}
+	add := t.scan.found.add
+	if t.reply != nil {
+		switch t.reply.line(line, !t.goesOn, t.html) {
+		case linePending:
+			add = t.reply.hold
+		case lineQuoted:
+			return
+		case lineOwn:
+			t.commit()
+		}
+	}
+	if bytes.IndexByte(line, '@') < 0 && !t.header {
+		return
+	}
+	emit := func(local, domain []byte) {
+		if hash := t.scan.hash(local, domain); hash != 0 {
+			add(hash)
+		}
+	}
+	switch {
+	case t.header:
+		scanAddresses(line, emit)
+	case !isMessageID(line):
+		scanText(line, emit)
+	}
+	if t.reply != nil && len(t.reply.pending) > maxPending {
+		t.commit()
+	}
+}
+
+// commit counts what was held for the case that it belongs to a quoted reply.
+func (t *textScanner) commit() {
+	for _, hash := range t.reply.pending {
+		t.scan.found.add(hash)
+	}
+	t.reply.release()
+}
+
+// messageIDs are the fields that hold what looks like addresses.
+var messageIDs = []string{"message-id", "in-reply-to", "references", "content-id", "resent-message-id"}
+
+// isMessageID reports a line that names messages or parts.
+func isMessageID(line []byte) bool {
+	name, _, ok := bytes.Cut(line[:min(len(line), 32)], []byte(":"))
+	if !ok {
+		return false
+	}
+	name = bytes.Trim(name, " \t>*")
+	return slices.ContainsFunc(messageIDs, func(id string) bool { return bytes.EqualFold(name, []byte(id)) })
+}
+
+// A replyFilter tells the new text of a message from the message that it
+// quotes below: lines that begin with >, and all that follows one of
+//
+//   - "-----Original Message-----";
+//   - lines that begin with From:, Sent:, To: and Subject:, as Outlook writes
+//     them, with no empty line between;
+//   - "On Monday, 23 November 2026, Ann wrote:", on one line or two. Where the
+//     quoted message then has > before its lines, or is a blockquote, only that
+//     is quoted: the new text may stand below.
+//
+// It knows these in English. In other words, the quoted message counts.
+type replyFilter struct {
+	below   bool // all that follows is quoted
+	wrote   bool // the last line says who wrote what follows
+	quoting bool // the line at hand is quoted
+
+	// pending are addresses of lines that may turn out to introduce a quoted
+	// message: so many lines of an attribution, or these fields of a block.
+	pending     []uint64
+	attribution int
+	fields      int
+}
+
+const (
+	lineOwn     = iota
+	linePending // it depends on what follows
+	lineQuoted
+)
+
+// The bounds of what is held. A block that lists more than this counts.
+const (
+	maxPending     = 4096
+	maxAttribution = 3
+)
+
+// The fields of a block, in the order in which Outlook has them.
+const (
+	blockFrom = 1 << iota
+	blockSent
+	blockTo
+	blockSubject
+)
+
+var blockFields = map[string]int{"from:": blockFrom, "sent:": blockSent, "to:": blockTo, "subject:": blockSubject}
+
+var (
+	originalMessage = regexp.MustCompile(`(?i)^-{2,} *original message *-{2,}$`)
+	attributionLine = regexp.MustCompile(`^On .*\d`)
+)
+
+// line says what a line is, or a piece of one that began before.
+func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
+	text := bytes.TrimSpace(line)
+	if f.below || !begins && f.quoting {
+		return lineQuoted
+	}
+	if !begins {
+		return f.state()
+	}
+	f.quoting = !isHTML && bytes.HasPrefix(text, []byte(">"))
+	switch {
+	case len(text) == 0:
+		if isHTML { // only the source has it
+			return f.state()
+		}
+		return lineOwn // what it may have been ends here, and was none
+	case f.quoting:
+		f.wrote = false
+		return lineQuoted
+	case f.wrote, text[0] == '-' && originalMessage.Match(text):
+		f.quoteRest()
+		return lineQuoted
+	case f.isAttribution(text):
+		return lineQuoted
+	}
+	f.isBlock(text)
+	if f.below {
+		return lineQuoted
+	}
+	return f.state()
+}
+
+// state says what a line is that is nothing special.
+func (f *replyFilter) state() int {
+	if f.attribution > 0 || f.fields > 0 {
+		return linePending
+	}
+	return lineOwn
+}
+
+// isAttribution reports a line that completes an attribution.
+func (f *replyFilter) isAttribution(text []byte) bool {
+	switch {
+	case bytes.HasPrefix(text, []byte("On ")) && attributionLine.Match(text):
+		f.attribution = 1
+	case f.attribution > 0:
+		f.attribution++
+	}
+	if f.attribution > 0 && bytes.HasSuffix(text, []byte("wrote:")) {
+		f.release()
+		f.wrote = true
+		return true
+	}
+	if f.attribution > maxAttribution {
+		f.attribution = 0
+	}
+	return false
+}
+
+// isBlock notes a field of a header block.
+func (f *replyFilter) isBlock(text []byte) {
+	text = bytes.TrimLeft(text, "*") // bold letters in text that was made of HTML
+	colon := bytes.IndexByte(text[:min(len(text), len("subject:*"))], ':')
+	if colon < 0 {
+		return
+	}
+	field := blockFields[string(bytes.ToLower(text[:colon+1]))]
+	switch {
+	case field == blockFrom:
+		f.fields = blockFrom
+	case f.fields > 0:
+		f.fields |= field
+	}
+	if f.fields == blockFrom|blockSent|blockTo|blockSubject {
+		f.quoteRest()
+	}
+}
+
+func (f *replyFilter) quoteRest() {
+	f.release()
+	f.below = true
+}
+
+func (f *replyFilter) hold(hash uint64) { f.pending = append(f.pending, hash) }
+
+// release forgets what was held.
+func (f *replyFilter) release() {
+	f.pending, f.attribution, f.fields = f.pending[:0], 0, 0
+}

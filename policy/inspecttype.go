@@ -1,0 +1,184 @@
+package policy
+
+import (
+	"io"
+	"mime"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/transform"
+)
+
+// A partKind is how the content of a part is read.
+type partKind int
+
+const (
+	partOther partKind = iota // not at all
+	partText
+	partHTML
+	partMessage
+	partMultipart
+)
+
+// kind goes by the media types, and where these say nothing by the file names.
+// A part without a type is text, and so is one whose type cannot be read
+// (RFC 2045 section 5.2). An invitation lists whom it is for, and means to.
+func (h *partHeader) kind() partKind {
+	kind := partOther
+	for _, value := range h.types {
+		kind = max(kind, kindOfType(mediaType(value)))
+	}
+	switch {
+	case len(h.types) == 0 && h.digest:
+		return partMessage
+	case len(h.types) == 0 && kind == partOther:
+		kind = partText
+	}
+	for _, name := range h.fileNames() {
+		switch {
+		case strings.HasSuffix(name, ".eml") && kind != partMultipart:
+			return partMessage
+		case kind == partOther && (strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".txt") || strings.HasSuffix(name, ".vcf")):
+			kind = partText
+		}
+	}
+	return kind
+}
+
+func kindOfType(media string) partKind {
+	main, _, ok := strings.Cut(media, "/")
+	switch {
+	case !ok || media == "application/csv":
+		return partText
+	case media == "text/html", media == "application/xhtml+xml":
+		return partHTML
+	case media == "text/calendar":
+		return partOther
+	case media == "text/rfc822-headers", media == "message/rfc822", media == "message/global":
+		return partMessage
+	case main == "text":
+		return partText
+	case main == "multipart":
+		return partMultipart
+	}
+	return partOther
+}
+
+// mediaType returns the type that a Content-Type names, in lower case.
+func mediaType(value string) string {
+	text := strings.TrimLeft(string(withoutCFWS([]byte(value))), `"`)
+	return strings.ToLower(text[:strings.IndexAny(text+";", `;"`)])
+}
+
+// parameters matches the parameters of a field whose grammar is broken.
+var parameters = regexp.MustCompile(`;\s*([^\s=;]+)\s*=\s*(?:"([^"]*)"?|([^;\s]*)([^;]*))`)
+
+// parameter returns a parameter of each of the values, where it has it
+// (RFC 2045 section 5.1, RFC 2231). One that should be in quotation marks and
+// is not may be its first word, or all that comes.
+func parameter(values []string, name string) (all []string) {
+	for _, value := range values {
+		if _, parsed, err := mime.ParseMediaType(value); err == nil {
+			if p, ok := parsed[name]; ok {
+				all = append(all, p)
+			}
+			continue
+		}
+		for _, m := range parameters.FindAllStringSubmatch(value, -1) {
+			if strings.EqualFold(m[1], name) {
+				all = append(all, m[2]+m[3], m[2]+m[3]+m[4])
+			}
+		}
+	}
+	return all
+}
+
+// boundaries returns the boundaries of a multipart, "" for one that is not
+// known.
+func (h *partHeader) boundaries() []string {
+	all := parameter(h.types, "boundary")
+	for i, b := range all {
+		all[i] = strings.TrimRight(b, " \t")
+	}
+	all = slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" || len(b) > maxBoundary })
+	if len(all) == 0 {
+		return []string{""}
+	}
+	return all
+}
+
+func (h *partHeader) digests() bool {
+	return slices.ContainsFunc(h.types, func(t string) bool { return mediaType(t) == "multipart/digest" })
+}
+
+// fileNames returns the names that the part would be saved under, in lower
+// case.
+func (h *partHeader) fileNames() (names []string) {
+	for _, name := range append(parameter(h.dispositions, "filename"), parameter(h.types, "name")...) {
+		decoded := string(decodeWords([]byte(name))) // against RFC 2047 section 5, and usual
+		names = append(names, strings.ToLower(strings.TrimSpace(decoded)))
+	}
+	return names
+}
+
+// isAttachment reports a part that is no text of the sender's own.
+func (h *partHeader) isAttachment() bool {
+	attached := slices.ContainsFunc(h.dispositions, func(d string) bool { return mediaType(d) == "attachment" })
+	return attached || len(h.fileNames()) > 0
+}
+
+// encoding returns the transfer encoding that has to be undone, or "" (RFC 2045
+// section 6).
+func (h *partHeader) encoding() string {
+	for _, value := range h.encodings {
+		if name := mediaType(value); name == "base64" || name == "quoted-printable" {
+			return name
+		}
+	}
+	return ""
+}
+
+func (h *partHeader) charset() string {
+	for _, charset := range parameter(h.types, "charset") {
+		return strings.Trim(strings.TrimSpace(charset), `'"`)
+	}
+	return ""
+}
+
+func (h *partHeader) isUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(h.charset())) }
+
+// decoded puts before a reader of text what undoes the encodings of the part.
+//
+// UTF-16 and UTF-32 are left as they are, named or not: the text readers drop
+// zero bytes, and what is in US-ASCII can then be read.
+func (h *partHeader) decoded(text io.WriteCloser) io.WriteCloser {
+	name := strings.ToLower(h.charset())
+	wide := strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf16") || strings.HasPrefix(name, "utf-32") || strings.Contains(name, "ucs")
+	if enc := lookupCharset(name); enc != nil && !wide {
+		text = &charsetDecoder{transform.NewWriter(text, enc.NewDecoder()), text}
+	}
+	if h.isFolded() {
+		text = &unfolder{to: text}
+	}
+	return h.transferDecoded(text)
+}
+
+// isFolded reports vCards: a line that begins with a blank goes on with the
+// one before (RFC 6350 section 3.2).
+func (h *partHeader) isFolded() bool {
+	vCards := slices.ContainsFunc(h.types, func(t string) bool {
+		return slices.Contains([]string{"text/vcard", "text/x-vcard", "text/directory"}, mediaType(t))
+	})
+	return vCards || slices.ContainsFunc(h.fileNames(), func(name string) bool { return strings.HasSuffix(name, ".vcf") })
+}
+
+func (h *partHeader) transferDecoded(to io.WriteCloser) io.WriteCloser {
+	switch h.encoding() {
+	case "base64":
+		return &base64Decoder{to: to}
+	case "quoted-printable":
+		return &quotedPrintableDecoder{to: to}
+	}
+	return to
+}

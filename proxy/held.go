@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// A message is held where only the whole of it can decide what goes on, or
+// where it goes on more than once.
+
+func (m *passage) newSpool() *spool { return &spool{dir: m.limits.SpoolDir, buffers: m.buffers} }
+
+// holdBody takes the message to its end, its final dot included: what is behind
+// the begin of the body that the policy has looked at. It may be stopped on the
+// way.
+func (m *passage) holdBody(to io.Writer) (r reply, stop bool) {
+	for rest := m.piece[m.inPiece+len(m.head):]; ; rest = m.piece {
+		if _, err := to.Write(rest); err != nil {
+			return m.overLimit(faultSpool, ownReply(replySpool)), true
+		}
+		if m.last {
+			break
+		}
+		if err := m.next(); err != nil {
+			return m.brokeOff(err), true
+		}
+		if r, stop := m.check(m.piece); stop {
+			return r, true
+		}
+	}
+	if _, err := to.Write(finalDot); err != nil {
+		return m.overLimit(faultSpool, ownReply(replySpool)), true
+	}
+	return reply{}, false
+}
+
+// sendHeld sends a message whose Subject has an override tag when the whole of
+// its body has decided about it: the tag may have to be taken out.
+func (m *passage) sendHeld(header []byte) reply {
+	held := m.newSpool()
+	defer held.close()
+	if !m.hold(2 * len(header)) {
+		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	}
+	begin := append(bytes.Clone(header), m.head...) // the piece that holds it is read over
+	m.verdict.Header = bytes.Clone(m.verdict.Header)
+	if r, stop := m.holdBody(held); stop {
+		return r
+	}
+	if r, ok := m.openData(); !ok {
+		return r
+	}
+	if m.verdict.Rewritten {
+		begin = m.rewritten()
+	}
+	if err := m.writeHeld(begin, held); err != nil {
+		return m.upstreamLost(err)
+	}
+	return m.lastReply()
+}
+
+// writeHeld sends a message that is held. The client's own final dot has come.
+func (m *passage) writeHeld(begin []byte, held *spool) error {
+	err := m.up.write(begin)
+	if err == nil {
+		err = held.copyTo(m.up.write, *m.body.buf)
+	}
+	if err != nil && !errors.Is(err, errSpool) {
+		err = m.up.lastWord("message", err)
+	}
+	return err
+}
