@@ -21,7 +21,11 @@ func (s *session) AuthMechanisms() []string {
 	if !s.dialer.Relay || s.up == nil {
 		return nil
 	}
-	return s.up.mechanisms()
+	names := s.up.mechanisms()
+	if s.secured() {
+		names = withoutDowngrades(names, s.up)
+	}
+	return names
 }
 
 // Auth begins an exchange. Nothing is sent before Next is called.

@@ -264,6 +264,7 @@ type setup struct {
 	settings policy.Settings
 	limits   Limits
 	upstream Upstream
+	route    func(*Route) // adjusts how clients are received
 }
 
 func defaults(address string) setup {
@@ -273,6 +274,7 @@ func defaults(address string) setup {
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience},
 		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
+		route:    func(*Route) {},
 	}
 }
 
@@ -291,7 +293,9 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	g := &guard{t: t, log: &syncBuffer{}}
 	m := NewMetrics([]string{"test"}, p.RuleNames(), Build{"test", "none", "go"})
 	g.reg = m.registry
-	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	route := Route{Name: "test", Listen: s.listen, Upstream: s.upstream}
+	s.route(&route)
+	g.Server = NewServer([]Route{route}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}

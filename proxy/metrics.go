@@ -37,6 +37,8 @@ const (
 	faultHTTP              fault = "http"
 	faultTLSOnPlaintext    fault = "tls_on_plaintext"
 	faultBdat              fault = "bdat"
+	faultClientTLS         fault = "client_tls"
+	faultInjection         fault = "starttls_injection"
 	faultPanic             fault = "panic"
 )
 
@@ -44,7 +46,7 @@ var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
-	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection, faultPanic,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -33,7 +35,8 @@ type Limits struct {
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
 	Name     string
-	Listen   string // host:port
+	Listen   string // host:port, unix:PATH or systemd:NAME
+	TLS      *ClientTLS
 	Upstream Upstream
 }
 
@@ -61,8 +64,9 @@ type Server struct {
 type route struct {
 	Route
 	*Server
-	listener net.Listener
-	dialer   *dialer
+	listeners []net.Listener
+	tls       *tls.Config // nil: clients do without
+	dialer    *dialer
 }
 
 // NewServer makes a server; Start opens its listeners.
@@ -85,22 +89,33 @@ func NewServer(routes []Route, limits Limits, p *policy.Policy, m *Metrics, log 
 // Start opens the listeners of all routes, or none, and begins to serve them.
 func (s *Server) Start() error {
 	for _, r := range s.routes {
-		l, err := net.Listen("tcp", r.Listen)
-		if err != nil {
+		if err := r.prepare(); err != nil {
 			s.closeListeners()
 			return err
 		}
-		r.listener = l
 	}
 	for _, r := range s.routes {
-		s.accepts.Go(r.accept)
-		s.log.Info("listening", "route", r.Name, "listen", r.listener.Addr().String())
+		for _, l := range r.listeners {
+			s.accepts.Go(func() { r.accept(l) })
+			s.log.Info("listening", "route", r.Name, "listen", l.Addr().String())
+		}
 	}
 	return nil
 }
 
+// prepare opens where the route listens and reads its certificate.
+func (r *route) prepare() (err error) {
+	if r.TLS != nil {
+		if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
+			return fmt.Errorf("route %s: %w", r.Name, err)
+		}
+	}
+	r.listeners, err = listen(r.Listen)
+	return err
+}
+
 // Addr returns where a route listens.
-func (s *Server) Addr(route int) net.Addr { return s.routes[route].listener.Addr() }
+func (s *Server) Addr(route int) net.Addr { return s.routes[route].listeners[0].Addr() }
 
 // Ready reports whether the listeners are open and the server does not stop.
 func (s *Server) Ready() bool {
@@ -145,28 +160,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) closeListeners() {
 	for _, r := range s.routes {
-		if r.listener != nil {
-			r.listener.Close()
+		for _, l := range r.listeners {
+			l.Close()
 		}
 	}
 }
 
-// owns reports whether an address is that of one of our listeners.
-func (s *Server) owns(addr net.Addr) bool {
-	for _, r := range s.routes {
-		if r.listener.Addr().String() == addr.String() {
-			return true
-		}
-	}
-	return false
-}
-
-// accept serves the route's clients until its listener is closed.
-func (r *route) accept() {
+// accept serves the clients of a listener until it is closed.
+func (r *route) accept(l net.Listener) {
 	const longest = time.Second
 	pause := time.Duration(0)
 	for {
-		conn, err := r.listener.Accept()
+		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
@@ -187,8 +192,8 @@ func (r *route) admit(conn net.Conn) {
 	if err != nil {
 		client = conn.RemoteAddr().String()
 	}
-	c := &session{route: r}
-	c.w = &wire{conn: conn, limits: &r.limits, screen: c.screen, replied: c.replied, onFault: c.fault}
+	c := &session{route: r, client: conn}
+	c.w = &wire{conn: conn, limits: &r.limits, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
 	r.mu.Lock()
 	full := len(r.open) >= r.limits.Connections || r.perClient[client] >= r.limits.ConnectionsPerClient
 	if !full {
@@ -225,7 +230,7 @@ func (r *route) admit(conn net.Conn) {
 func (s *session) serve() {
 	srv := smtp.NewServer(smtp.BackendFunc(s.newSession))
 	srv.Domain = localName
-	srv.AllowInsecureAuth = true // plaintext listeners are on loopback
+	srv.AllowInsecureAuth = true // the library sees no TLS, the wire does it
 	srv.MaxLineLength = 0        // the wire bounds lines
 	srv.ErrorLog = panicLog{s}
 	srv.Serve(&oneShot{conn: s.w})

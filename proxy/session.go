@@ -18,7 +18,8 @@ import (
 // the client told what the upstream said.
 type session struct {
 	*route
-	w *wire
+	w      *wire
+	client net.Conn // its socket, for kill; below TLS where there is any
 
 	up         *upstream // nil before EHLO, and once it is lost
 	sender     string    // of the open transaction, as written between < and >
@@ -62,7 +63,7 @@ func (s *session) offers(keyword string) bool {
 func (s *session) ehloReply() []byte {
 	lines := []string{localName, "PIPELINING", "ENHANCEDSTATUSCODES"}
 	for _, keyword := range []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "RRVS"} {
-		if s.offers(keyword) {
+		if s.offers(keyword) && (keyword != "REQUIRETLS" || s.secured()) { // only within TLS, RFC 8689 section 2
 			lines = append(lines, strings.TrimSpace(keyword+" "+s.up.caps[keyword]))
 		}
 	}
@@ -224,7 +225,7 @@ func (s *session) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.killed = true
-	s.w.conn.Close()
+	s.client.Close()
 	if s.sock != nil {
 		s.sock.Close()
 	}
