@@ -23,12 +23,8 @@ type ClientTLS struct {
 // handshakeTime bounds the wait for a client's TLS handshake.
 const handshakeTime = 30 * time.Second
 
-// begin is what comes before the greeting.
-func (s *session) begin() {
-	if s.tls != nil && s.TLS.Mode == TLSImplicit {
-		s.secure()
-	}
-}
+// implicitTLS reports whether TLS comes before all else.
+func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == TLSImplicit }
 
 // secured reports whether the client's side is encrypted.
 func (s *session) secured() bool {

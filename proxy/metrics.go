@@ -39,6 +39,8 @@ const (
 	faultBdat              fault = "bdat"
 	faultClientTLS         fault = "client_tls"
 	faultInjection         fault = "starttls_injection"
+	faultNotAllowed        fault = "not_allowed"
+	faultProxyHeader       fault = "proxy_header"
 	faultPanic             fault = "panic"
 )
 
@@ -46,7 +48,8 @@ var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
-	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection, faultPanic,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
+	faultNotAllowed, faultProxyHeader, faultPanic,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,

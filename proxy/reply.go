@@ -13,6 +13,8 @@ import (
 // Every reply that sendguard originates, but for the refusals of the policy
 // below. Each is one line of US-ASCII, but for the greeting before TLS.
 const (
+	replyNotAllowed     = "554 5.7.1 This machine may not send mail through sendguard\r\n"
+	replyAuthRequired   = "530 5.7.0 Authentication required\r\n"
 	replyStopping       = "421 4.3.2 sendguard is shutting down, try again in a moment\r\n"
 	replyTooManyConns   = "421 4.7.0 Too many connections, try again later\r\n"
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +36,14 @@ type Limits struct {
 
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
-	Name     string
-	Listen   string // host:port, unix:PATH or systemd:NAME
-	TLS      *ClientTLS
-	Upstream Upstream
+	Name          string
+	Listen        string         // host:port, unix:PATH or systemd:NAME
+	SocketMode    os.FileMode    // of a unix socket
+	TLS           *ClientTLS     // nil: clients do without
+	Allow         []netip.Prefix // where connections may come from; none: from anywhere
+	AuthRequired  bool           // MAIL is taken after a login only
+	ProxyProtocol bool           // connections begin with a PROXY header
+	Upstream      Upstream
 }
 
 // A Server accepts clients on all its routes.
@@ -65,7 +71,7 @@ type route struct {
 	Route
 	*Server
 	listeners []net.Listener
-	tls       *tls.Config // nil: clients do without
+	tls       *tls.Config // nil without TLS
 	dialer    *dialer
 }
 
@@ -110,7 +116,7 @@ func (r *route) prepare() (err error) {
 			return fmt.Errorf("route %s: %w", r.Name, err)
 		}
 	}
-	r.listeners, err = listen(r.Listen)
+	r.listeners, err = r.listen()
 	return err
 }
 
@@ -184,44 +190,6 @@ func (r *route) accept(l net.Listener) {
 			time.Sleep(pause)
 		}
 	}
-}
-
-// admit begins a session, or refuses it where there are too many.
-func (r *route) admit(conn net.Conn) {
-	client, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-	if err != nil {
-		client = conn.RemoteAddr().String()
-	}
-	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: &r.limits, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
-	r.mu.Lock()
-	full := len(r.open) >= r.limits.Connections || r.perClient[client] >= r.limits.ConnectionsPerClient
-	if !full {
-		r.open[c] = struct{}{}
-		r.perClient[client]++
-	}
-	r.mu.Unlock()
-	if full {
-		c.fault(faultTooManyConns)
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
-		conn.Write([]byte(replyTooManyConns))
-		conn.Close()
-		return
-	}
-	r.sessions.Add(1)
-	r.metrics.sessions.WithLabelValues(r.Name).Inc()
-	r.metrics.open.WithLabelValues(r.Name).Inc()
-	c.w.onClose = func() {
-		r.mu.Lock()
-		delete(r.open, c)
-		if r.perClient[client]--; r.perClient[client] == 0 {
-			delete(r.perClient, client)
-		}
-		r.mu.Unlock()
-		r.metrics.open.WithLabelValues(r.Name).Dec()
-		r.sessions.Done()
-	}
-	c.serve()
 }
 
 // serve hands the connection to a go-smtp server of its own, so that each

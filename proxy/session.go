@@ -26,6 +26,7 @@ type session struct {
 	recipients []string  // likewise
 	dataOpen   bool      // the upstream takes a message that is not finished
 	auth       authState
+	countedAs  string // among the connections per client
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -100,6 +101,9 @@ const localName = "localhost"
 
 // Mail relays MAIL.
 func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.AuthRequired && !s.auth.passed {
+		return s.answer(ownReply(replyAuthRequired))
+	}
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
