@@ -101,12 +101,12 @@ func (s *session) secure() {
 // clientTLSFault says what went wrong in a handshake, in words of our own: the
 // library's may hold what the client sent.
 func clientTLSFault(err error) string {
-	var remote *net.OpError
+	var alert *net.OpError // theirs or ours, one of a table; OpenSSL's come as "bad record MAC"
 	switch {
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "it does not begin with TLS (connection security none, or STARTTLS on a port for tls: implicit?)"
-	case errors.As(err, &remote) && remote.Op == "remote error": // an alert, one of a table
-		return "the client says " + remote.Err.Error()
+	case errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
+		return alert.Err.Error() + " (does the client trust the certificate?)"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer"
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -233,7 +234,7 @@ func TestAClientThatDistrustsTheCertificateIsLogged(t *testing.T) {
 		t.Fatal("it was trusted")
 	}
 	c.ended()
-	if log := g.log.String(); !strings.Contains(log, "fault=client_tls") || !strings.Contains(log, "the client says tls: bad certificate") {
+	if log := g.log.String(); !strings.Contains(log, "fault=client_tls") || !strings.Contains(log, "tls: bad certificate (does the client trust the certificate?)") {
 		t.Errorf("the log has\n%s", log)
 	}
 }
@@ -329,5 +330,30 @@ func TestWhatBothSidesMustEncryptIsOfferedWithinTLSOnly(t *testing.T) {
 		if tc.secure {
 			c.cmd("AUTH SCRAM-SHA-256 "+b64("y,,n=me,r=abc"), "50")
 		}
+	}
+}
+
+func TestAMessageThatBreaksOffWithinTLSIsNeverFinished(t *testing.T) {
+	for name, leave := range map[string]func(*client, net.Conn){
+		"taking leave":  func(c *client, _ net.Conn) { c.conn.Close() },
+		"the wire, cut": func(_ *client, wire net.Conn) { wire.Close() }, // no close_notify
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, p := newUpstream(t), newPair(t, TLSImplicit)
+			g := newGuard(t, u, p.on)
+			c := g.dial()
+			wire := c.conn
+			c.handshake(p.config())
+			c.want("220")
+			c.cmd("EHLO client.test", "250")
+			c.envelope()
+			c.send(plain + strings.Repeat("more\r\n", 10_000))
+			leave(c, wire)
+			u.waitFor("the end", func() bool { return len(u.broken) == 1 })
+			if _, got, _ := u.got(); len(got) > 0 {
+				t.Errorf("upstream got %q", got)
+			}
+			g.waitUntil("the fault is counted", func() bool { return g.faults(faultClientGone) == 1 })
+		})
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -182,4 +183,19 @@ func freePort(t *testing.T) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+func TestTheAddressesOfThisMachineAreKnown(t *testing.T) {
+	all, err := net.InterfaceAddrs()
+	if err != nil || len(all) == 0 {
+		t.Skip("no interfaces", err)
+	}
+	for _, a := range all {
+		if ip := netip.MustParsePrefix(a.String()).Addr(); !isOurs(ip) {
+			t.Errorf("%s is ours", ip)
+		}
+	}
+	if isOurs(netip.MustParseAddr("192.0.2.77")) { // RFC 5737
+		t.Error("192.0.2.77 is not ours")
+	}
 }
