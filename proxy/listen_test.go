@@ -152,12 +152,9 @@ func TestAnIPv4ClientOfAnIPv6ListenerIsKnownByItsIPv4Address(t *testing.T) {
 
 func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
-		port := freePort(t)
-		u := newUpstream(t)
-		g := newGuard(t, u, func(s *setup) {
-			s.listen = strings.TrimSuffix(listen, "0") + port
-			s.upstream.Address = "127.0.0.1:" + port
-		})
+		g := newGuard(t, newUpstream(t), func(s *setup) { s.listen = listen })
+		_, port, _ := net.SplitHostPort(g.Addr(0).String())
+		g.routes[0].dialer.Address = "127.0.0.1:" + port // known only now
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err != nil {
 			t.Fatal(err)
@@ -171,18 +168,6 @@ func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
 			t.Errorf("%s: loop is %v", listen, n)
 		}
 	}
-}
-
-// freePort is a port that nobody listened on a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func TestTheAddressesOfThisMachineAreKnown(t *testing.T) {
