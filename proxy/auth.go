@@ -11,8 +11,9 @@ import (
 
 // An authState is how far an AUTH exchange has come.
 type authState struct {
-	open  bool // the upstream waits for a response
-	asked bool // the library asked for the client's last line to be relayed
+	open   bool // the upstream waits for a response
+	asked  bool // the library asked for the client's last line to be relayed
+	passed bool // the client has logged in
 }
 
 // AuthMechanisms lists what the client may use: what the upstream offers, less
@@ -21,7 +22,11 @@ func (s *session) AuthMechanisms() []string {
 	if !s.dialer.Relay || s.up == nil {
 		return nil
 	}
-	return s.up.mechanisms()
+	names := s.up.mechanisms()
+	if s.secured() {
+		names = withoutDowngrades(names, s.up)
+	}
+	return names
 }
 
 // Auth begins an exchange. Nothing is sent before Next is called.
@@ -43,7 +48,7 @@ type authRelay session
 func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
 	r, err := s.ask("auth", s.w.line)
-	s.auth = authState{open: err == nil && r.code == 334, asked: true}
+	s.auth = authState{open: err == nil && r.code == 334, asked: true, passed: err == nil && r.code == 235}
 	if err == nil && !s.auth.open && r.code != 235 && r.code < 400 {
 		err = errProtocol
 	}

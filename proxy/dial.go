@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -186,6 +187,11 @@ func (u *upstream) mechanisms() (names []string) {
 		}
 	}
 	return names
+}
+
+// hasMechanism reports whether the upstream offers a SASL mechanism.
+func (u *upstream) hasMechanism(name string) bool {
+	return slices.Contains(strings.Fields(strings.ToUpper(u.caps["AUTH"])), name)
 }
 
 func connectError(err error) error {

@@ -45,14 +45,17 @@
 //     twice (RFC 1047).
 //   - Memory is bounded: what is held at one time is taken from one budget.
 //   - After 354 every reply waits for the client's final dot.
+//   - No open door. Who may not come in hears so and no more; where a login is
+//     due, no MAIL goes upstream before it; where TLS is due, nothing does.
 //   - No address, domain, subject or credential is logged or counted.
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
 // conversation, auth.go its login, head.go, message.go and inspect.go the passage
-// of one message. individual.go sends copies, spool.go holds the message for them,
-// flight.go begins their transactions, and the package unfinished remembers who
-// has one. upstream.go speaks to the server and dial.go gets there. reply.go has
-// every reply of our own; server.go accepts, limits and stops; metrics.go counts,
-// and http.go serves the counts.
+// of one message. individual.go sends copies, held.go and spool.go hold the message
+// for them, flight.go begins their transactions, and the package unfinished
+// remembers who has one. upstream.go speaks to the server and dial.go gets there.
+// listen.go opens where clients come, door.go lets them in, clienttls.go encrypts
+// their side. reply.go has every reply of our own; server.go accepts and stops;
+// metrics.go counts, and http.go serves the counts.
 package proxy

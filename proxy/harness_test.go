@@ -265,7 +265,8 @@ type setup struct {
 	settings policy.Settings
 	limits   Limits
 	upstream Upstream
-	state    string // of unfinished sends
+	state    string       // of unfinished sends
+	route    func(*Route) // adjusts how clients are received
 }
 
 func defaults(address string) setup {
@@ -276,6 +277,7 @@ func defaults(address string) setup {
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience, TimeBudget: patience},
 		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
 		state:    "memory",
+		route:    func(*Route) {},
 	}
 }
 
@@ -298,7 +300,9 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	route := Route{Name: "test", Listen: s.listen, Upstream: s.upstream}
+	s.route(&route)
+	g.Server = NewServer([]Route{route}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,10 @@ const (
 	faultHTTP              fault = "http"
 	faultTLSOnPlaintext    fault = "tls_on_plaintext"
 	faultBdat              fault = "bdat"
+	faultClientTLS         fault = "client_tls"
+	faultInjection         fault = "starttls_injection"
+	faultNotAllowed        fault = "not_allowed"
+	faultProxyHeader       fault = "proxy_header"
 	faultPanic             fault = "panic"
 	faultState             fault = "state" // of unfinished sends
 	faultSpool             fault = "spool"
@@ -46,7 +50,8 @@ var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
-	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic, faultState, faultSpool,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
+	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,

@@ -11,8 +11,10 @@ import (
 )
 
 // Every reply that sendguard originates, but for the refusals of the policy
-// below. Each is one line of US-ASCII.
+// below. Each is one line of US-ASCII, but for the greeting before TLS.
 const (
+	replyNotAllowed     = "554 5.7.1 This machine may not send mail through sendguard\r\n"
+	replyAuthRequired   = "530 5.7.0 Authentication required\r\n"
 	replyStopping       = "421 4.3.2 sendguard is shutting down, try again in a moment\r\n"
 	replyTooManyConns   = "421 4.7.0 Too many connections, try again later\r\n"
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
@@ -24,6 +26,13 @@ const (
 	replyLineTooLong    = "500 5.5.2 Command line too long\r\n"
 	replyNotImplemented = "502 5.5.1 Command not implemented\r\n"
 	replyNoTLS          = "502 5.5.1 No TLS here: set the mail client's connection security to none, sendguard uses TLS to the server\r\n"
+	replyEhloTLS        = "250-" + localName + "\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n"
+	replyHeloTLS        = "250 " + localName + "\r\n"
+	replyReadyForTLS    = "220 2.0.0 Ready to start TLS\r\n"
+	replyTLSFirst       = "530 5.7.0 Must issue a STARTTLS command first\r\n"
+	replyTLSAlready     = "503 5.5.1 TLS is on already\r\n"
+	replyTLSParameter   = "501 5.5.4 STARTTLS takes no parameter\r\n"
+	replyInjected       = "421 4.7.0 Something came behind STARTTLS in the clear\r\n"
 	replyBdat           = "502 5.5.1 CHUNKING is not offered here\r\n"
 	replyNoMail         = "503 5.5.1 Send MAIL first\r\n"
 	replyNoRecipients   = "554 5.5.1 No valid recipients\r\n"

@@ -28,7 +28,9 @@ func (s *session) screen(line []byte) []byte {
 	case verb == "" || hasControls(line):
 		s.w.refuse(replyBadCommand)
 	case verb == "STARTTLS":
-		s.w.refuse(replyNoTLS)
+		s.startTLS(line)
+	case s.tlsDue():
+		return s.beforeTLS(verb, line)
 	case !slices.Contains(relayed, verb):
 		s.w.refuse(replyNotImplemented)
 	default:

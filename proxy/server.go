@@ -2,9 +2,13 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +39,14 @@ type Limits struct {
 
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
-	Name     string
-	Listen   string // host:port
-	Upstream Upstream
+	Name          string
+	Listen        string         // host:port, unix:PATH or systemd:NAME
+	SocketMode    os.FileMode    // of a unix socket
+	TLS           *ClientTLS     // nil: clients do without
+	Allow         []netip.Prefix // where connections may come from; none: from anywhere
+	AuthRequired  bool           // MAIL is taken after a login only
+	ProxyProtocol bool           // connections begin with a PROXY header
+	Upstream      Upstream
 }
 
 // A Server accepts clients on all its routes.
@@ -66,8 +75,9 @@ type Server struct {
 type route struct {
 	Route
 	*Server
-	listener net.Listener
-	dialer   *dialer
+	listeners []net.Listener
+	tls       *tls.Config // nil without TLS
+	dialer    *dialer
 }
 
 // NewServer makes a server; Start opens its listeners. sends remembers what a
@@ -91,22 +101,33 @@ func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinishe
 // Start opens the listeners of all routes, or none, and begins to serve them.
 func (s *Server) Start() error {
 	for _, r := range s.routes {
-		l, err := net.Listen("tcp", r.Listen)
-		if err != nil {
+		if err := r.prepare(); err != nil {
 			s.closeListeners()
 			return err
 		}
-		r.listener = l
 	}
 	for _, r := range s.routes {
-		s.accepts.Go(r.accept)
-		s.log.Info("listening", "route", r.Name, "listen", r.listener.Addr().String())
+		for _, l := range r.listeners {
+			s.accepts.Go(func() { r.accept(l) })
+			s.log.Info("listening", "route", r.Name, "listen", l.Addr().String())
+		}
 	}
 	return nil
 }
 
+// prepare opens where the route listens and reads its certificate.
+func (r *route) prepare() (err error) {
+	if r.TLS != nil {
+		if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
+			return fmt.Errorf("route %s: %w", r.Name, err)
+		}
+	}
+	r.listeners, err = r.listen()
+	return err
+}
+
 // Addr returns where a route listens.
-func (s *Server) Addr(route int) net.Addr { return s.routes[route].listener.Addr() }
+func (s *Server) Addr(route int) net.Addr { return s.routes[route].listeners[0].Addr() }
 
 // Ready reports whether the listeners are open and the server does not stop.
 func (s *Server) Ready() bool {
@@ -167,28 +188,18 @@ const lastCopyTime = 3 * time.Second
 
 func (s *Server) closeListeners() {
 	for _, r := range s.routes {
-		if r.listener != nil {
-			r.listener.Close()
+		for _, l := range r.listeners {
+			l.Close()
 		}
 	}
 }
 
-// owns reports whether an address is that of one of our listeners.
-func (s *Server) owns(addr net.Addr) bool {
-	for _, r := range s.routes {
-		if r.listener.Addr().String() == addr.String() {
-			return true
-		}
-	}
-	return false
-}
-
-// accept serves the route's clients until its listener is closed.
-func (r *route) accept() {
+// accept serves the clients of a listener until it is closed.
+func (r *route) accept(l net.Listener) {
 	const longest = time.Second
 	pause := time.Duration(0)
 	for {
-		conn, err := r.listener.Accept()
+		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = 0
@@ -203,51 +214,13 @@ func (r *route) accept() {
 	}
 }
 
-// admit begins a session, or refuses it where there are too many.
-func (r *route) admit(conn net.Conn) {
-	client, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-	if err != nil {
-		client = conn.RemoteAddr().String()
-	}
-	c := &session{route: r}
-	c.w = &wire{conn: conn, limits: &r.limits, screen: c.screen, replied: c.replied, onFault: c.fault}
-	r.mu.Lock()
-	full := len(r.open) >= r.limits.Connections || r.perClient[client] >= r.limits.ConnectionsPerClient
-	if !full {
-		r.open[c] = struct{}{}
-		r.perClient[client]++
-	}
-	r.mu.Unlock()
-	if full {
-		c.fault(faultTooManyConns)
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
-		conn.Write([]byte(replyTooManyConns))
-		conn.Close()
-		return
-	}
-	r.sessions.Add(1)
-	r.metrics.sessions.WithLabelValues(r.Name).Inc()
-	r.metrics.open.WithLabelValues(r.Name).Inc()
-	c.w.onClose = func() {
-		r.mu.Lock()
-		delete(r.open, c)
-		if r.perClient[client]--; r.perClient[client] == 0 {
-			delete(r.perClient, client)
-		}
-		r.mu.Unlock()
-		r.metrics.open.WithLabelValues(r.Name).Dec()
-		r.sessions.Done()
-	}
-	c.serve()
-}
-
 // serve hands the connection to a go-smtp server of its own, so that each
 // client is announced what its own upstream offers. The library serves it in a
 // goroutine that ends with Close of the wire.
 func (s *session) serve() {
 	srv := smtp.NewServer(smtp.BackendFunc(s.newSession))
 	srv.Domain = localName
-	srv.AllowInsecureAuth = true // plaintext listeners are on loopback
+	srv.AllowInsecureAuth = true // the library sees no TLS, the wire does it
 	srv.MaxLineLength = 0        // the wire bounds lines
 	srv.ErrorLog = panicLog{s}
 	srv.Serve(&oneShot{conn: s.w})

@@ -18,14 +18,16 @@ import (
 // the client told what the upstream said.
 type session struct {
 	*route
-	w *wire
+	w      *wire
+	client net.Conn // its socket, for kill; below TLS where there is any
 
-	up       *upstream // nil before EHLO, and once it is lost
-	sender   string    // of the open transaction, as written between < and >
-	mailLine []byte    // its MAIL command
-	rcpts    []recipient
-	dataOpen bool // the upstream takes a message that is not finished
-	auth     authState
+	up        *upstream // nil before EHLO, and once it is lost
+	sender    string    // of the open transaction, as written between < and >
+	mailLine  []byte    // its MAIL command
+	rcpts     []recipient
+	dataOpen  bool // the upstream takes a message that is not finished
+	auth      authState
+	countedAs string // among the connections per client
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -63,7 +65,7 @@ func (s *session) offers(keyword string) bool {
 func (s *session) ehloReply() []byte {
 	lines := []string{localName, "PIPELINING", "ENHANCEDSTATUSCODES"}
 	for _, keyword := range []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "RRVS"} {
-		if s.offers(keyword) {
+		if s.offers(keyword) && (keyword != "REQUIRETLS" || s.secured()) { // only within TLS, RFC 8689 section 2
 			lines = append(lines, strings.TrimSpace(keyword+" "+s.up.caps[keyword]))
 		}
 	}
@@ -100,6 +102,9 @@ const localName = "localhost"
 
 // Mail relays MAIL.
 func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.AuthRequired && !s.auth.passed {
+		return s.answer(ownReply(replyAuthRequired))
+	}
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
@@ -236,7 +241,7 @@ func (s *session) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.killed = true
-	s.w.conn.Close()
+	s.client.Close()
 	if s.sock != nil {
 		s.sock.Close()
 	}

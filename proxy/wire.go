@@ -34,6 +34,7 @@ type wire struct {
 	screen  func(line []byte) []byte // what the library is given of a command; nil: nothing
 	replied func()                   // the library is done with a command
 	onFault func(fault)
+	begin   func() // what comes before the greeting
 	onClose func()
 
 	body     bool   // the last command was DATA, and its message is not taken yet
@@ -75,6 +76,10 @@ func (w *wire) Read(b []byte) (int, error) {
 // next takes the next command line that is for the library. That the library
 // asks for it means that it is done with the last one.
 func (w *wire) next() error {
+	if begin := w.begin; begin != nil { // the greeting is in the slot
+		w.begin = nil
+		begin()
+	}
 	for {
 		w.settle()
 		if w.ending {
@@ -154,14 +159,9 @@ func (w *wire) readLine() ([]byte, error) {
 func (w *wire) fillLine(first bool) error {
 	w.flush()
 	if first {
-		w.mu.Lock()
-		if w.stopping && !w.inside {
-			w.mu.Unlock()
-			return errStopping
+		if err := w.await(w.limits.Idle); err != nil {
+			return err
 		}
-		w.waiting = !w.inside
-		w.conn.SetReadDeadline(time.Now().Add(w.limits.Idle))
-		w.mu.Unlock()
 	}
 	switch {
 	case w.buf == nil:
@@ -174,10 +174,7 @@ func (w *wire) fillLine(first bool) error {
 	}
 	n, err := w.conn.Read(w.in[len(w.in):cap(w.in)])
 	w.in = w.in[:len(w.in)+n]
-	w.mu.Lock()
-	stopped := w.stopping && w.waiting
-	w.waiting = false
-	w.mu.Unlock()
+	stopped := w.awaited()
 	if n > 0 {
 		return nil
 	}
@@ -185,6 +182,28 @@ func (w *wire) fillLine(first bool) error {
 		return errStopping
 	}
 	return err
+}
+
+// await begins a wait for the client. A stop ends it before its time, unless a
+// transaction is open.
+func (w *wire) await(limit time.Duration) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping && !w.inside {
+		return errStopping
+	}
+	w.waiting = !w.inside
+	w.conn.SetReadDeadline(time.Now().Add(limit))
+	return nil
+}
+
+// awaited ends the wait and reports whether a stop came in between.
+func (w *wire) awaited() (stopped bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stopped = w.stopping && w.waiting
+	w.waiting = false
+	return stopped
 }
 
 // readSize is what a connection reads commands with.

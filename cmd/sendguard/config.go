@@ -30,9 +30,14 @@ type config struct {
 }
 
 type routeConfig struct {
-	Name     string         `yaml:"name"`
-	Listen   string         `yaml:"listen"`
-	Upstream upstreamConfig `yaml:"upstream"`
+	Name          string          `yaml:"name"`
+	Listen        string          `yaml:"listen"`
+	Mode          fileMode        `yaml:"mode"`
+	TLS           clientTLSConfig `yaml:"tls"`
+	Allow         []network       `yaml:"allow"`
+	ClientAuth    string          `yaml:"client_auth"`
+	ProxyProtocol bool            `yaml:"proxy_protocol"`
+	Upstream      upstreamConfig  `yaml:"upstream"`
 }
 
 type upstreamConfig struct {
@@ -127,7 +132,7 @@ func defaultConfig() config {
 }
 
 func defaultRoute(n int) routeConfig {
-	return routeConfig{Name: "route" + strconv.Itoa(n+1), Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay}}
+	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: proxy.TLSStartTLS}, Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay}}
 }
 
 const (
@@ -301,9 +306,9 @@ func (c *config) routes() ([]proxy.Route, error) {
 		if err != nil {
 			return nil, err
 		}
-		routes = append(routes, proxy.Route{Name: r.Name, Listen: r.Listen, Upstream: proxy.Upstream{
+		routes = append(routes, r.proxyRoute(proxy.Upstream{
 			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
-		}})
+		}))
 	}
 	return routes, nil
 }

@@ -31,12 +31,7 @@ type problem struct {
 // later are keys of what this version cannot do yet, by the path of the key
 // without numbers.
 var later = map[string]string{
-	"routes.tls":                           "TLS for clients",
-	"routes.allow":                         "a listener off loopback",
-	"routes.mode":                          "a unix socket",
-	"routes.client_auth":                   "client authentication",
 	"routes.users_file":                    "client authentication",
-	"routes.proxy_protocol":                "the PROXY protocol",
 	"routes.upstream.username":             "auth: login",
 	"routes.upstream.password":             "auth: login",
 	"routes.upstream.password_file":        "auth: login",
@@ -120,7 +115,7 @@ func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
 	}
 	_, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
-	case v.Kind() == reflect.Struct:
+	case v.Kind() == reflect.Struct && !isText:
 		d.mapping(n, v, key)
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, key)

@@ -17,7 +17,12 @@ import (
 	"sendguard/proxy/maildrop"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asChild) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 10 * time.Second
 

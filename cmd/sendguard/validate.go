@@ -123,14 +123,7 @@ func (c *config) checkRoute(d *decoder, i int) {
 			d.problem(key+".listen", "%s is taken by route %s", r.Listen, other.Name)
 		}
 	}
-	switch host, _, err := net.SplitHostPort(r.Listen); {
-	case r.Listen == "":
-		d.problem(key+".listen", "is needed: host:port for the mail client, 127.0.0.1:1587 for example")
-	case err != nil || strings.HasPrefix(r.Listen, "unix:") || strings.HasPrefix(r.Listen, "systemd:"):
-		d.problem(key+".listen", "%q is not host:port (unix: and systemd: are not available in this version)", r.Listen)
-	case !isLoopback(host):
-		d.problem(key+".listen", "%q is not a loopback address; others need TLS and client authentication, which are not available in this version", r.Listen)
-	}
+	r.checkListen(d, key)
 	c.checkUpstream(d, key+".upstream", &r.Upstream)
 }
 
@@ -201,5 +194,18 @@ func sameAddress(a, b string) bool {
 	if errA != nil || errB != nil || portA != portB || portA == "0" {
 		return false
 	}
-	return hostA == hostB || isLoopback(hostA) && hostB == "localhost" || hostA == "localhost" && isLoopback(hostB)
+	return hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA)
+}
+
+// covers reports whether a listener on the first host takes the second, too.
+func covers(host, other string) bool {
+	switch host {
+	case "localhost":
+		return isLoopback(other)
+	case "", "::":
+		return isLoopback(other) || other == "" || other == "::" || other == "0.0.0.0"
+	case "0.0.0.0":
+		return isLoopback(other) && other != "::1"
+	}
+	return false
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"sendguard/proxy"
+)
+
+// A clientTLSConfig is how mail clients secure their connections; none without
+// a certificate.
+type clientTLSConfig struct {
+	Cert string        `yaml:"cert"`
+	Key  string        `yaml:"key"`
+	Mode proxy.TLSMode `yaml:"mode"`
+}
+
+// Values of client_auth. Where the key is missing, what the listener's address
+// calls for is filled in.
+const (
+	clientAuthRequired = "required"
+	clientAuthNone     = "none"
+)
+
+// defaultMode lets in nobody else.
+const defaultMode fileMode = 0o600
+
+// A fileMode is written in octal.
+type fileMode os.FileMode
+
+func (m *fileMode) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("want an octal mode like 0660")
+	}
+	*m = fileMode(n)
+	return nil
+}
+
+func (m fileMode) MarshalYAML() (any, error) { return fmt.Sprintf("%04o", uint32(m)), nil }
+
+// A network is written as 10.0.0.0/8, or as a single address.
+type network netip.Prefix
+
+func (n *network) UnmarshalText(text []byte) error {
+	p, err := netip.ParsePrefix(string(text))
+	if addr, addrErr := netip.ParseAddr(string(text)); addrErr == nil && addr.Zone() == "" {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if err != nil || p.Addr().Is4In6() {
+		return fmt.Errorf("want a network or an address, 10.0.0.0/8 or fd00::1 for example")
+	}
+	*n = network(p.Masked())
+	return nil
+}
+
+func (n network) MarshalYAML() (any, error) { return netip.Prefix(n).String(), nil }
+
+// A reach is who can get to a listener.
+type reach int
+
+const (
+	reachFile   reach = iota // who has the rights on its file
+	reachHere                // this machine
+	reachOthers              // other machines, too
+)
+
+// checkListen reports a listener that cannot be, or that would be an open door.
+func (r *routeConfig) checkListen(d *decoder, key string) {
+	r.TLS.check(d, key+".tls")
+	if r.Mode != defaultMode && !strings.HasPrefix(r.Listen, proxy.UnixPrefix) {
+		d.problem(key+".mode", "is for listen: unix:/path")
+	}
+	where, problem := r.reach()
+	if problem != "" {
+		d.problem(key+".listen", "%s", problem)
+		return
+	}
+	switch {
+	case where == reachFile && len(r.Allow) > 0:
+		d.problem(key+".allow", "a unix socket has no networks; its mode says who may use it")
+	case where == reachOthers && len(r.Allow) == 0:
+		d.problem(key+".allow", "is needed: other machines can reach %s; name the networks that may use it, [10.0.0.0/8] for example", r.Listen)
+	case where != reachFile && r.ProxyProtocol && len(r.Allow) == 0:
+		d.problem(key+".proxy_protocol", "needs allow: the addresses of the proxies, whose word is taken for where clients are")
+	}
+	if where == reachOthers && r.takesLogins() && r.TLS.Cert == "" {
+		d.problem(key+".tls", "is needed: other machines can reach %s, and passwords would travel in the clear (sendguard cert makes a certificate)", r.Listen)
+	}
+	r.checkClientAuth(d, key+".client_auth", where)
+}
+
+// checkClientAuth fills in whether clients must log in: they must where others
+// can come, be it through a proxy.
+func (r *routeConfig) checkClientAuth(d *decoder, key string, where reach) {
+	if r.ClientAuth == "" {
+		r.ClientAuth = clientAuthNone
+		if where == reachOthers || r.ProxyProtocol {
+			r.ClientAuth = clientAuthRequired
+		}
+	}
+	switch {
+	case r.ClientAuth != clientAuthRequired && r.ClientAuth != clientAuthNone:
+		d.problem(key, "%q is none of required, none", r.ClientAuth)
+	case r.ClientAuth == clientAuthRequired && !r.takesLogins():
+		d.problem(key, "is required here, and with upstream.auth: %s nobody can log in; client_auth: none takes mail from all that allow names", r.Upstream.Auth)
+	}
+}
+
+// takesLogins reports whether clients are offered AUTH.
+func (r *routeConfig) takesLogins() bool { return r.Upstream.Auth == authRelay }
+
+// reach says who can get to the listener, or why it can be none.
+func (r *routeConfig) reach() (where reach, problem string) {
+	if path, ok := strings.CutPrefix(r.Listen, proxy.UnixPrefix); ok {
+		if !filepath.IsAbs(path) {
+			return 0, strconv.Quote(r.Listen) + ": the path of a socket must be absolute"
+		}
+		return reachFile, ""
+	}
+	if name, ok := strings.CutPrefix(r.Listen, proxy.SystemdPrefix); ok {
+		if name == "" {
+			return 0, strconv.Quote(r.Listen) + ": systemd: and the FileDescriptorName= of the socket unit"
+		}
+		return r.inheritedReach(name), ""
+	}
+	host, _, err := net.SplitHostPort(r.Listen)
+	switch {
+	case r.Listen == "":
+		return 0, "is needed: host:port for the mail client, 127.0.0.1:1587 for example"
+	case err != nil:
+		return 0, strconv.Quote(r.Listen) + " is not host:port, unix:/path or systemd:NAME"
+	case isLoopback(host):
+		return reachHere, ""
+	}
+	return reachOthers, ""
+}
+
+// inheritedReach looks at the sockets that systemd has passed. Where it has
+// not, this is no service that starts but a look at its configuration, and
+// what the configuration allows has to do.
+func (r *routeConfig) inheritedReach(name string) reach {
+	addrs := proxy.InheritedAddrs(name)
+	if len(addrs) == 0 && len(r.Allow) > 0 {
+		return reachOthers
+	}
+	where := reachFile
+	for _, addr := range addrs {
+		tcp, ok := addr.(*net.TCPAddr)
+		switch {
+		case ok && !tcp.IP.IsLoopback():
+			return reachOthers
+		case ok:
+			where = reachHere
+		}
+	}
+	return where
+}
+
+// check reports a certificate that cannot be used.
+func (t *clientTLSConfig) check(d *decoder, key string) {
+	if t.Mode != proxy.TLSStartTLS && t.Mode != proxy.TLSImplicit {
+		d.problem(key+".mode", "%q is none of starttls, implicit", t.Mode)
+	}
+	switch {
+	case t.Cert == "" && t.Key == "":
+		return
+	case t.Cert == "":
+		d.problem(key+".cert", "is needed with a key")
+		return
+	case t.Key == "":
+		d.problem(key+".key", "is needed with a certificate")
+		return
+	}
+	t.Cert, t.Key = d.relative(t.Cert), d.relative(t.Key)
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		d.problem(key, "%v", err)
+	}
+}
+
+// proxyRoute makes the route of a configuration that was checked.
+func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
+	route := proxy.Route{
+		Name: r.Name, Listen: r.Listen, SocketMode: os.FileMode(r.Mode), AuthRequired: r.ClientAuth == clientAuthRequired,
+		ProxyProtocol: r.ProxyProtocol, Upstream: upstream,
+	}
+	for _, n := range r.Allow {
+		route.Allow = append(route.Allow, netip.Prefix(n))
+	}
+	if r.TLS.Cert != "" {
+		route.TLS = &proxy.ClientTLS{CertFile: r.TLS.Cert, KeyFile: r.TLS.Key, Mode: r.TLS.Mode}
+	}
+	return route
+}

@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ClientTLS is how clients secure their connections to a route.
+type ClientTLS struct {
+	CertFile, KeyFile string // PEM; the certificate with those that lead to its authority
+	Mode              TLSMode
+}
+
+// handshakeTime bounds the wait for a client's TLS handshake.
+const handshakeTime = 30 * time.Second
+
+// implicitTLS reports whether TLS comes before all else.
+func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == TLSImplicit }
+
+// secured reports whether the client's side is encrypted.
+func (s *session) secured() bool {
+	_, ok := s.w.conn.(*tls.Conn)
+	return ok
+}
+
+// tlsDue reports whether the client must begin TLS before all else.
+func (s *session) tlsDue() bool { return s.tls != nil && !s.secured() }
+
+// beforeTLS answers a command on a listener with STARTTLS. What the library is
+// given it answers by itself: it has no session yet, and nothing goes upstream.
+// It has seen no EHLO either, so the client's one after TLS is its first (RFC
+// 3207 section 4.2).
+func (s *session) beforeTLS(verb string, line []byte) []byte {
+	switch verb {
+	case "NOOP", "RSET", "QUIT":
+		return line
+	case "EHLO":
+		s.w.say([]byte(replyEhloTLS))
+	case "HELO":
+		s.w.say([]byte(replyHeloTLS))
+	default:
+		s.w.refuse(replyTLSFirst)
+	}
+	return nil
+}
+
+// startTLS answers STARTTLS. What came behind it in the clear would be taken
+// for encrypted: the connection ends, and none of it is run.
+func (s *session) startTLS(line []byte) {
+	switch {
+	case s.tls == nil:
+		s.w.refuse(replyNoTLS)
+	case s.secured():
+		s.w.refuse(replyTLSAlready)
+	case len(bytes.Fields(line)) > 1: // RFC 3207 section 4
+		s.w.refuse(replyTLSParameter)
+	case len(s.w.in) > 0:
+		s.w.endWith(replyInjected, faultInjection)
+	default:
+		s.w.say([]byte(replyReadyForTLS))
+		s.w.flush()
+		s.secure()
+	}
+}
+
+// secure begins TLS with the client. A handshake that fails ends the
+// connection; there is nobody to talk to.
+func (s *session) secure() {
+	w := s.w
+	if w.ended {
+		return
+	}
+	conn := tls.Server(w.conn, s.tls)
+	if w.await(min(handshakeTime, w.limits.Idle)) != nil {
+		w.end()
+		return
+	}
+	w.conn.SetWriteDeadline(time.Now().Add(handshakeTime))
+	err := conn.Handshake()
+	switch stopped := w.awaited(); {
+	case err == nil:
+		w.conn = conn
+	case errors.Is(err, io.EOF), stopped && errors.Is(err, os.ErrDeadlineExceeded):
+		w.end() // it looked whether somebody listens, as load balancers do; or we stop
+	default:
+		s.faultDetail(faultClientTLS, clientTLSFault(err))
+		w.linger() // the alert says why
+		w.end()
+	}
+}
+
+// clientTLSFault says what went wrong in a handshake, in words of our own: the
+// library's may hold what the client sent.
+func clientTLSFault(err error) string {
+	var alert *net.OpError // theirs or ours, one of a table; OpenSSL's come as "bad record MAC"
+	switch {
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return "it does not begin with TLS (connection security none, or STARTTLS on a port for tls: implicit?)"
+	case errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
+		return alert.Err.Error() + " (does the client trust the certificate?)"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer"
+	}
+	return "no agreement, or connection lost"
+}
+
+// withoutDowngrades takes out a mechanism where the upstream has its -PLUS
+// form, too. A client on TLS that can bind to its channel and is offered only
+// the plain form says so to the server, which must take it for an attack (RFC
+// 5802 section 6).
+func withoutDowngrades(mechanisms []string, up *upstream) []string {
+	return slices.DeleteFunc(mechanisms, func(name string) bool { return up.hasMechanism(name + "-PLUS") })
+}
+
+// A keyPair is a certificate with its key, read again when the files have changed.
+type keyPair struct {
+	files ClientTLS
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	seen [2]os.FileInfo // of the last attempt
+	cert *tls.Certificate
+}
+
+// config reads the certificate and returns what a listener speaks TLS with.
+func (c ClientTLS) config(log *slog.Logger) (*tls.Config, error) {
+	cert := &keyPair{files: c, log: log}
+	if err := cert.read(cert.look()); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.current}, nil
+}
+
+// current returns the certificate for a handshake. Looking at the files costs
+// little beside a handshake, so it is done each time. A pair that cannot be
+// used (half of it may be new) is told of once, and the old one stays.
+func (c *keyPair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.look()
+	if sameFile(now[0], c.seen[0]) && sameFile(now[1], c.seen[1]) {
+		return c.cert, nil
+	}
+	if err := c.read(now); err != nil {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // a path may hold a domain
+		}
+		c.log.Error("the changed certificate cannot be used, the old one stays", "error", err)
+	} else {
+		c.log.Info("certificate read again")
+	}
+	return c.cert, nil
+}
+
+func (c *keyPair) look() (now [2]os.FileInfo) {
+	now[0], _ = os.Stat(c.files.CertFile)
+	now[1], _ = os.Stat(c.files.KeyFile)
+	return now
+}
+
+// read reads the pair, as it was seen just before.
+func (c *keyPair) read(seen [2]os.FileInfo) error {
+	c.seen = seen
+	cert, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		return err
+	}
+	c.cert = &cert
+	return nil
+}
+
+// sameFile reports whether a file is as it was; nil is one that is not there.
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
