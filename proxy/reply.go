@@ -36,6 +36,8 @@ const (
 	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
 	replyTooLarge       = "552 5.3.4 Not sent: the message is too large (limit %d bytes)\r\n"
 	replyUnreachable    = "421 4.4.1 Not sent: cannot reach %s: %s\r\n"
+	replyNotLoggedIn    = "451 4.7.0 Not sent: sendguard cannot log in at %s: %s\r\n"
+	replyOffersLess     = "421 4.4.2 Not sent: the server offers less than before, connect again\r\n"
 	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
 	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
 	replyLostInMessage  = "451 4.4.2 Not sent: trouble with %s: %s\r\n"
@@ -108,14 +110,14 @@ func (r reply) smtpError() error {
 }
 
 // errorReply is the one place where an error becomes a reply: the upstream's
-// own words where there are some, and otherwise the given line, with the name
-// of the host and the kind of the fault.
+// own words where there are some, and otherwise a line with the name of the
+// host and the kind of the fault: the given one, where there was a connection.
 func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r.reply
 	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
-		return ownReply(line, host, d.text)
+		return ownReply(d.line(), host, d.text)
 	}
 	_, text := upstreamFault(err)
 	return ownReply(line, host, text)

@@ -63,6 +63,7 @@ type route struct {
 	*Server
 	listener net.Listener
 	dialer   *dialer
+	pool     *pool
 }
 
 // NewServer makes a server; Start opens its listeners.
@@ -71,10 +72,11 @@ func NewServer(routes []Route, limits Limits, p *policy.Policy, m *Metrics, log 
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, r := range routes {
-		s.routes = append(s.routes, &route{Route: r, Server: s, dialer: &dialer{
+		s.routes = append(s.routes, &route{Route: r, Server: s, pool: &pool{max: r.Upstream.MaxIdle}, dialer: &dialer{
 			Upstream: r.Upstream,
 			tls:      r.Upstream.tlsConfig(),
 			limits:   &s.limits,
+			account:  newAccount(r.Upstream.Login),
 			own:      s.owns,
 			replied:  func(command string, code int) { m.replied(r.Name, command, code) },
 		}})
@@ -140,6 +142,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	<-done
+	for _, r := range s.routes {
+		r.pool.close()
+	}
 	return err
 }
 
