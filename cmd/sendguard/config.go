@@ -41,6 +41,11 @@ type upstreamConfig struct {
 	CAFile            string        `yaml:"ca_file"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
+	Username          string        `yaml:"username"`
+	Password          secret        `yaml:"password"`
+	PasswordFile      string        `yaml:"password_file"`
+	PasswordCommand   string        `yaml:"password_command"`
+	MaxIdle           int           `yaml:"max_idle_connections"`
 }
 
 type policyConfig struct {
@@ -114,11 +119,12 @@ func defaultConfig() config {
 }
 
 func defaultRoute(n int) routeConfig {
-	return routeConfig{Name: "route" + strconv.Itoa(n+1), Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay}}
+	return routeConfig{Name: "route" + strconv.Itoa(n+1), Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay, MaxIdle: 4}}
 }
 
 const (
 	authRelay = "relay"
+	authLogin = "login"
 	authNone  = "none"
 )
 
@@ -269,13 +275,18 @@ func (s *serverConfig) limits() proxy.Limits {
 // routes makes the routes of a configuration that was checked.
 func (c *config) routes() ([]proxy.Route, error) {
 	var routes []proxy.Route
-	for _, r := range c.Routes {
+	for i, r := range c.Routes {
 		roots, err := r.Upstream.rootCAs()
 		if err != nil {
 			return nil, err
 		}
+		login, err := r.Upstream.login()
+		if err != nil {
+			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
+		}
 		routes = append(routes, proxy.Route{Name: r.Name, Listen: r.Listen, Upstream: proxy.Upstream{
 			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
+			Login: login, MaxIdle: r.Upstream.MaxIdle,
 		}})
 	}
 	return routes, nil

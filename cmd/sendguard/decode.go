@@ -31,23 +31,18 @@ type problem struct {
 // later are keys of what this version cannot do yet, by the path of the key
 // without numbers.
 var later = map[string]string{
-	"routes.tls":                           "TLS for clients",
-	"routes.allow":                         "a listener off loopback",
-	"routes.mode":                          "a unix socket",
-	"routes.client_auth":                   "client authentication",
-	"routes.users_file":                    "client authentication",
-	"routes.proxy_protocol":                "the PROXY protocol",
-	"routes.upstream.username":             "auth: login",
-	"routes.upstream.password":             "auth: login",
-	"routes.upstream.password_file":        "auth: login",
-	"routes.upstream.password_command":     "auth: login",
-	"routes.upstream.max_idle_connections": "auth: login",
-	"policy.limits.body":                   "looking into bodies",
-	"policy.rules.limits.body":             "looking into bodies",
-	"policy.rules.match.user":              "client authentication",
-	"policy.inspect":                       "looking into bodies",
-	"policy.individual":                    "individual copies",
-	"server.spool_dir":                     "individual copies",
+	"routes.tls":               "TLS for clients",
+	"routes.allow":             "a listener off loopback",
+	"routes.mode":              "a unix socket",
+	"routes.client_auth":       "client authentication",
+	"routes.users_file":        "client authentication",
+	"routes.proxy_protocol":    "the PROXY protocol",
+	"policy.limits.body":       "looking into bodies",
+	"policy.rules.limits.body": "looking into bodies",
+	"policy.rules.match.user":  "client authentication",
+	"policy.inspect":           "looking into bodies",
+	"policy.individual":        "individual copies",
+	"server.spool_dir":         "individual copies",
 }
 
 // decode reads text into c, which holds the defaults.

@@ -117,17 +117,50 @@ func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear")
 	}
 	switch {
-	case u.Auth == "login":
-		d.problem(key+".auth", "login is not available in this version")
-	case u.Auth != authRelay && u.Auth != authNone:
-		d.problem(key+".auth", "%q is none of relay, none", u.Auth)
+	case !slices.Contains([]string{authRelay, authLogin, authNone}, u.Auth):
+		d.problem(key+".auth", "%q is none of relay, login, none", u.Auth)
 	case u.PlaintextUpstream && u.Auth != authNone:
 		d.problem(key+".plaintext_upstream", "only with auth: none, or passwords would travel in the clear")
 	}
+	if u.MaxIdle < 0 {
+		d.problem(key+".max_idle_connections", "must not be less than zero")
+	}
+	u.checkLogin(d, key)
 	if u.CAFile != "" {
 		u.CAFile = d.relative(u.CAFile)
 		if _, err := u.rootCAs(); err != nil {
 			d.problem(key+".ca_file", "%v", err)
+		}
+	}
+}
+
+// checkLogin checks what belongs to auth: login. The command is not run here.
+func (u *upstreamConfig) checkLogin(d *decoder, key string) {
+	given := 0
+	for _, k := range []struct{ name, value string }{
+		{"password", string(u.Password)}, {"password_file", u.PasswordFile}, {"password_command", u.PasswordCommand}, {"username", u.Username},
+	} {
+		if k.value != "" && u.Auth != authLogin {
+			d.problem(key+"."+k.name, "only with auth: login")
+		}
+		if k.value != "" && k.name != "username" {
+			given++
+		}
+	}
+	switch {
+	case u.Auth != authLogin:
+		return
+	case u.Username == "":
+		d.problem(key+".username", "is needed with auth: login")
+	case given != 1:
+		d.problem(key+".auth", "login needs one of password, password_file and password_command")
+	case strings.ContainsAny(u.Username+string(u.Password), "\x00\r\n\x01"):
+		d.problem(key+".username", "a user name or password cannot have control characters")
+	}
+	if u.PasswordFile != "" {
+		u.PasswordFile = d.relative(u.PasswordFile)
+		if _, err := readSecret(u.PasswordFile); err != nil {
+			d.problem(key+".password_file", "%v", err)
 		}
 	}
 }
