@@ -264,6 +264,7 @@ type setup struct {
 	settings policy.Settings
 	limits   Limits
 	upstream Upstream
+	users    string // file
 }
 
 func defaults(address string) setup {
@@ -291,7 +292,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	g := &guard{t: t, log: &syncBuffer{}}
 	m := NewMetrics([]string{"test"}, p.RuleNames(), Build{"test", "none", "go"})
 	g.reg = m.registry
-	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	g.Server = NewServer([]Route{{Name: "test", Listen: s.listen, UsersFile: s.users, Upstream: s.upstream}}, s.limits, p, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (m *passage) decide(header []byte) bool {
 	}
 	defer m.buffers.give(memory)
 	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: m.recipients, Route: m.Name, Body: unstuff(m.head)})
+	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: m.recipients, Route: m.Name, User: m.auth.user, Body: unstuff(m.head)})
 	if m.body.bare && !v.Refused() {
 		v = v.RefusedFor(policy.ReasonBareNewline)
 	}

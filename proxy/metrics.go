@@ -22,7 +22,8 @@ const (
 	faultTLS               fault = "tls"
 	faultProtocol          fault = "protocol"
 	faultLoop              fault = "loop"
-	faultLogin             fault = "login" // sendguard's own
+	faultLogin             fault = "login"        // sendguard's own
+	faultClientLogin       fault = "client_login" // one that sendguard checks
 	faultUpstreamTimeout   fault = "upstream_timeout"
 	faultUpstreamClosed    fault = "upstream_closed"
 	faultClientGone        fault = "client_gone"
@@ -42,7 +43,7 @@ const (
 )
 
 var faults = []fault{
-	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultUpstreamTimeout, faultUpstreamClosed,
+	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultPanic,

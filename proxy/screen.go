@@ -65,7 +65,7 @@ func (s *session) replied() {
 	case s.caps == nil: // not greeted
 	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
 		s.w.instead = outOfOrder[verb]
-	case s.auth.open:
+	case s.auth.open || s.auth.asked: // whatever verb the response spells
 		s.cancelAuth()
 	case verb == "EHLO":
 		s.w.instead = s.ehloReply()

@@ -32,9 +32,10 @@ type Limits struct {
 
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
-	Name     string
-	Listen   string // host:port
-	Upstream Upstream
+	Name      string
+	Listen    string // host:port
+	UsersFile string // who may log in here, as CheckUsersFile takes it; "": the upstream knows. Not with Relay
+	Upstream  Upstream
 }
 
 // A Server accepts clients on all its routes.
@@ -64,6 +65,7 @@ type route struct {
 	listener net.Listener
 	dialer   *dialer
 	pool     *pool
+	users    *users // nil: none of our own
 }
 
 // NewServer makes a server; Start opens its listeners.
@@ -71,8 +73,9 @@ func NewServer(routes []Route, limits Limits, p *policy.Policy, m *Metrics, log 
 	s := &Server{limits: limits, policy: p, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	checks := make(chan struct{}, maxChecks)
 	for _, r := range routes {
-		s.routes = append(s.routes, &route{Route: r, Server: s, pool: &pool{max: r.Upstream.MaxIdle}, dialer: &dialer{
+		s.routes = append(s.routes, &route{Route: r, Server: s, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r, checks), dialer: &dialer{
 			Upstream: r.Upstream,
 			tls:      r.Upstream.tlsConfig(),
 			limits:   &s.limits,

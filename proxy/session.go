@@ -103,6 +103,9 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
+	if s.mustLogIn() {
+		return s.answer(ownReply(replyAuthRequired))
+	}
 	err := s.pass(s.begin())
 	if err == nil {
 		s.up.transactions++

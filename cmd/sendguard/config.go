@@ -29,9 +29,10 @@ type config struct {
 }
 
 type routeConfig struct {
-	Name     string         `yaml:"name"`
-	Listen   string         `yaml:"listen"`
-	Upstream upstreamConfig `yaml:"upstream"`
+	Name      string         `yaml:"name"`
+	Listen    string         `yaml:"listen"`
+	UsersFile string         `yaml:"users_file"`
+	Upstream  upstreamConfig `yaml:"upstream"`
 }
 
 type upstreamConfig struct {
@@ -74,6 +75,7 @@ type ruleConfig struct {
 		Reply    *bool    `yaml:"reply,omitempty"`
 		Resent   *bool    `yaml:"resent,omitempty"`
 		Calendar *bool    `yaml:"calendar,omitempty"`
+		User     []string `yaml:"user,omitempty"`
 	} `yaml:"match"`
 	Limits struct {
 		External      *limit `yaml:"external,omitempty"`
@@ -284,7 +286,7 @@ func (c *config) routes() ([]proxy.Route, error) {
 		if err != nil {
 			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
 		}
-		routes = append(routes, proxy.Route{Name: r.Name, Listen: r.Listen, Upstream: proxy.Upstream{
+		routes = append(routes, proxy.Route{Name: r.Name, Listen: r.Listen, UsersFile: r.UsersFile, Upstream: proxy.Upstream{
 			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
 			Login: login, MaxIdle: r.Upstream.MaxIdle,
 		}})

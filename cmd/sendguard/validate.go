@@ -60,6 +60,9 @@ func (c *config) checkRules(d *decoder) {
 		if reflect.ValueOf(r.Match).IsZero() {
 			d.problem(key, "has no match (for all messages: set the policy's own values)")
 		}
+		if len(r.Match.User) > 0 && !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.UsersFile != "" }) {
+			d.problem(key+".match.user", "no route has a users_file, so nobody's name is known")
+		}
 		for _, name := range r.Match.Route {
 			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
 				d.problem(key+".match.route", "there is no route %q", name)
@@ -90,7 +93,21 @@ func (c *config) checkRoute(d *decoder, i int) {
 	case !isLoopback(host):
 		d.problem(key+".listen", "%q is not a loopback address; others need TLS and client authentication, which are not available in this version", r.Listen)
 	}
+	r.checkUsers(d, key)
 	c.checkUpstream(d, key+".upstream", &r.Upstream)
+}
+
+func (r *routeConfig) checkUsers(d *decoder, key string) {
+	if r.UsersFile == "" {
+		return
+	}
+	if r.Upstream.Auth == authRelay {
+		d.problem(key+".users_file", "only with upstream.auth: login or none; with relay it is the upstream that knows the users")
+	}
+	r.UsersFile = d.relative(r.UsersFile)
+	if err := proxy.CheckUsersFile(r.UsersFile); err != nil {
+		d.problem(key+".users_file", "%v (make one with: sendguard user NAME --file %s)", err, r.UsersFile)
+	}
 }
 
 func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
