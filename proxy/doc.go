@@ -22,8 +22,9 @@
 //
 // What holds:
 //
-//   - Lockstep. Each client connection has its own connection upstream. Every
-//     refusal of a command and the reply to the end of a message are the
+//   - Lockstep. Each client connection has a connection upstream to itself, as
+//     long as it lasts; where the client's own login does not go upstream, the
+//     next client may have the same one after RSET. Every refusal of a command and the reply to the end of a message are the
 //     upstream's, code and text. Nothing is ever accepted on our own
 //     authority, and there is no queue: what the client was not told is sent,
 //     was not sent.
@@ -43,7 +44,8 @@
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
 // conversation, auth.go its login, head.go and message.go the passage of one
-// message. upstream.go speaks to the server and dial.go gets there. reply.go has
-// every reply of our own; server.go accepts, limits and stops; metrics.go counts,
-// and http.go serves the counts.
+// message. upstream.go speaks to the server and dial.go gets there, login.go
+// logs in there and pool.go keeps the connection. guardlogin.go checks clients
+// by users.go and password.go. reply.go has every reply of our own; server.go
+// accepts, limits and stops; metrics.go counts, and http.go serves the counts.
 package proxy

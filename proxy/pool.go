@@ -107,8 +107,7 @@ func (u *upstream) worn() bool {
 
 // reset brings the upstream to where it was before any transaction.
 func (u *upstream) reset() bool {
-	r, err := u.commandWithin(checkTime, "rset", []byte("RSET\r\n"))
-	return err == nil && r.ok()
+	return u.agrees("rset", "RSET\r\n")
 }
 
 // alive reports whether a connection that was left alone can be used. What
@@ -122,7 +121,11 @@ func (u *upstream) alive() bool {
 	if time.Since(u.spoke) < restTime {
 		return true
 	}
-	r, err := u.commandWithin(checkTime, "noop", []byte("NOOP\r\n"))
+	return u.agrees("noop", "NOOP\r\n")
+}
+
+func (u *upstream) agrees(name, line string) bool {
+	r, err := u.commandWithin(min(checkTime, u.limits.UpstreamReply), name, []byte(line))
 	return err == nil && r.ok()
 }
 

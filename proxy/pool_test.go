@@ -95,6 +95,8 @@ func TestWhatIsNotReused(t *testing.T) {
 		}},
 		"RSET was refused":         {on: func(line string) string { return map[string]string{"RSET": "502 no"}[line] }},
 		"the upstream takes leave": {on: func(line string) string { return map[string]string{"RSET": "421 enough"}[line] }},
+		"RSET is not answered": {change: func(s *setup) { s.limits.UpstreamReply = 200 * time.Millisecond },
+			on: func(line string) string { return map[string]string{"RSET": "hang"}[line] }},
 		"one reply too many":       {on: func(line string) string { return map[string]string{"RSET": "250 ok\n250 and more"}[line] }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -336,6 +338,18 @@ func TestAConnectionThatRestedIsAskedAndAnOldOneIsRetired(t *testing.T) {
 		t.Errorf("%d are kept", n)
 	}
 	u.waitFor("the guard to take leave", func() bool { return count(u.commands, "QUIT") == 3 })
+}
+
+func TestAConnectionThatNoLongerAnswersIsReplaced(t *testing.T) {
+	u := newUpstream(t)
+	u.on = func(line string) string { return map[string]string{"NOOP": "hang"}[line] }
+	g := newGuard(t, u, withReuse, func(s *setup) { s.limits.UpstreamReply = 200 * time.Millisecond })
+	g.oneMessage(numbered(1))
+	g.kept().spoke = time.Now().Add(-2 * restTime)
+	g.oneMessage(numbered(2))
+	if commands, got, _ := u.got(); !slices.Equal(got, []string{numbered(1), numbered(2)}) || count(commands, "EHLO") != 2 {
+		t.Errorf("upstream got %q by %q", got, commands)
+	}
 }
 
 func TestSixteenSessionsAtOnceShareConnections(t *testing.T) {

@@ -194,3 +194,12 @@ func TestANewHashIsItsOwnPasswords(t *testing.T) {
 		t.Errorf("a password that goes on behind what bcrypt looks at: %v", err)
 	}
 }
+
+func TestAnUnknownUserTakesAsLongAsAKnownOne(t *testing.T) {
+	u := &users{path: usersFile(t, "alice:"+newHash("sesame"))}
+	mine, known := u.lookup("alice")
+	other, stranger := u.lookup("carol")
+	if !known || stranger || other == nil || other.bytes() != mine.bytes() || other.time != mine.time {
+		t.Errorf("%+v %v, %+v %v", mine, known, other, stranger)
+	}
+}
