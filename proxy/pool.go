@@ -124,6 +124,7 @@ func (u *upstream) alive() bool {
 	return u.agrees("noop", "NOOP\r\n")
 }
 
+// agrees sends a command that nobody waits for long, and that must be taken.
 func (u *upstream) agrees(name, line string) bool {
 	r, err := u.commandWithin(min(checkTime, u.limits.UpstreamReply), name, []byte(line))
 	return err == nil && r.ok()
@@ -163,7 +164,7 @@ func (s *session) connectAnew() error {
 // begin sends MAIL upstream. A connection that is gone is replaced, for
 // nothing of the transaction was answered yet; once, and by a new one.
 func (s *session) begin() (reply, error) {
-	if !s.renewable() {
+	if !s.renewable() || s.w.inside { // MAIL within a transaction is for the upstream to refuse
 		return s.ask("mail", s.w.line)
 	}
 	s.w.flush()

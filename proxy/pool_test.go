@@ -97,7 +97,7 @@ func TestWhatIsNotReused(t *testing.T) {
 		"the upstream takes leave": {on: func(line string) string { return map[string]string{"RSET": "421 enough"}[line] }},
 		"RSET is not answered": {change: func(s *setup) { s.limits.UpstreamReply = 200 * time.Millisecond },
 			on: func(line string) string { return map[string]string{"RSET": "hang"}[line] }},
-		"one reply too many":       {on: func(line string) string { return map[string]string{"RSET": "250 ok\n250 and more"}[line] }},
+		"one reply too many": {on: func(line string) string { return map[string]string{"RSET": "250 ok\n250 and more"}[line] }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
@@ -259,6 +259,30 @@ func TestALossWithinATransactionIsToldAndTheNextOneIsWhole(t *testing.T) {
 	c.message(numbered(3), "250")
 	if _, got, _ := u.got(); !slices.Equal(got, []string{numbered(1), numbered(2), numbered(3)}) {
 		t.Errorf("upstream got %q", got)
+	}
+}
+
+func TestATransactionThatHasBegunIsNotBegunAnew(t *testing.T) {
+	for _, next := range []string{"MAIL FROM:<me@home.example>", "RCPT TO:<you@there.example>", "NOOP", "DATA"} {
+		u := newUpstream(t)
+		r := &restartable{Listener: u.listener}
+		u.listener = r
+		c := newGuard(t, u, withReuse).greeted()
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		c.cmd("RCPT TO:<you@there.example>", "250")
+		r.drop("")
+		if next == "DATA" { // sent upstream when the header is known
+			c.cmd(next, "354")
+			c.send(plain + ".\r\n")
+			c.want("451 4.4.2 Not sent")
+			c.message(plain, "250")
+			continue
+		}
+		c.cmd(next, "421 4.4.2 Not sent")
+		c.ended()
+		if commands, _, _ := u.got(); count(commands, "EHLO") != 1 {
+			t.Errorf("%s: upstream was sent %q", next, commands)
+		}
 	}
 }
 
