@@ -193,6 +193,8 @@ type Message struct {
 	Recipients []string
 	// Route is the name of the route that the message takes.
 	Route string
+	// User is the name that the client has logged in with at sendguard; "" is none.
+	User string
 	// Organisations has them counted even where no limit needs it.
 	Organisations bool
 	// Body is the begin of the body, as far as WantsBody asks for it. BodyCut says

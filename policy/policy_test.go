@@ -60,6 +60,8 @@ func readCase(t testing.TB, path string) *testCase {
 			c.message.Recipients = strings.Fields(value)
 		case key == "route":
 			c.message.Route = value
+		case key == "user":
+			c.message.User = value
 		default:
 			c.set(t, key, value)
 		}
@@ -152,6 +154,8 @@ func (c *testCase) setRule(t testing.TB, r *Rule, key, value string) {
 		r.Match.To = strings.Fields(value)
 	case "match.route":
 		r.Match.Route = strings.Fields(value)
+	case "match.user":
+		r.Match.User = strings.Fields(value)
 	case "match.reply":
 		r.Match.Reply = truth()
 	case "match.resent":

@@ -28,9 +28,10 @@ type Match struct {
 	From     []string // one address of the header's From, or the envelope sender
 	To       []string // every recipient of the envelope
 	Route    []string
-	Reply    *bool // it has In-Reply-To or References
-	Resent   *bool // it has a Resent- field
-	Calendar *bool // it has text/calendar
+	Reply    *bool    // it has In-Reply-To or References
+	Resent   *bool    // it has a Resent- field
+	Calendar *bool    // it has text/calendar
+	User     []string // who has logged in at sendguard; names, too, may be patterns
 }
 
 // values are what a rule, or the policy itself, decides with.
@@ -48,7 +49,7 @@ type values struct {
 // A matcher is a Match ready for use.
 type matcher struct {
 	Match
-	from, to patterns
+	from, to, user patterns
 }
 
 type compiledRule struct {
@@ -74,6 +75,9 @@ func (r *Rule) compile(base values) (compiledRule, error) {
 	}
 	if c.match.to, err = newPatterns(r.Match.To); err != nil {
 		return c, fmt.Errorf("match.to: %w", err)
+	}
+	if c.match.user, err = newNamePatterns(r.Match.User); err != nil {
+		return c, fmt.Errorf("match.user: %w", err)
 	}
 	v := &c.values
 	v.rule = r.Name
@@ -142,6 +146,7 @@ func (p *Policy) valuesFor(h *header, m *Message) *values {
 // holds reports whether the rule is for a message.
 func (t *matcher) holds(h *header, m *Message) bool {
 	return (len(t.Route) == 0 || slices.Contains(t.Route, m.Route)) &&
+		(len(t.user) == 0 || m.User != "" && t.user.match([]byte(strings.ToLower(m.User)))) &&
 		isWanted(t.Reply, func() bool { return h.has(kindInReplyTo) || h.has(kindReferences) }) &&
 		isWanted(t.Resent, func() bool { return h.hasResent() }) &&
 		isWanted(t.Calendar, func() bool { return h.isCalendar(m.Body) }) &&
@@ -204,14 +209,29 @@ func newPatterns(list []string) (all patterns, err error) {
 			}
 			text += "@" + strings.ToLower(strings.Join(labels, "."))
 		}
-		expr := strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, `.*`)
-		re, err := regexp.Compile(`(?s)^` + expr + `$`)
+		re, err := newPattern(text)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", p, err)
 		}
 		all = append(all, re)
 	}
 	return all, nil
+}
+
+// newNamePatterns reads patterns of user names, which need not be addresses.
+func newNamePatterns(list []string) (all patterns, err error) {
+	for _, p := range list {
+		re, err := newPattern(strings.ToLower(p))
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", p, err)
+		}
+		all = append(all, re)
+	}
+	return all, nil
+}
+
+func newPattern(text string) (*regexp.Regexp, error) {
+	return regexp.Compile(`(?s)^` + strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, `.*`) + `$`)
 }
 
 func (p patterns) match(address []byte) bool {

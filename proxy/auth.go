@@ -7,19 +7,28 @@ import (
 )
 
 // AUTH is relayed line by line (RFC 4954), whatever the mechanism: no
-// challenge or response is decoded, kept or logged here.
+// challenge or response is decoded, kept or logged here. On a route with a
+// users file sendguard checks the login itself, see guardlogin.go.
 
 // An authState is how far an AUTH exchange has come.
 type authState struct {
-	open   bool // the upstream waits for a response
-	asked  bool // the library asked for the client's last line to be relayed
-	passed bool // the client has logged in
+	open     bool   // the next line of the client is a response
+	asked    bool   // the library passed the client's last line on
+	done     bool   // the client has logged in
+	user     string // as which of ours
+	failures int    // of logins that are checked here
 }
 
+// mustLogIn reports whether MAIL is too early.
+func (s *session) mustLogIn() bool { return s.AuthRequired && !s.auth.done }
+
 // AuthMechanisms lists what the client may use: what the upstream offers, less
-// what cannot be relayed.
+// what cannot be relayed, or what sendguard can check.
 func (s *session) AuthMechanisms() []string {
-	if !s.dialer.Relay || s.up == nil {
+	switch {
+	case s.users != nil:
+		return guardMechanisms
+	case !s.dialer.Relay || s.up == nil:
 		return nil
 	}
 	names := s.up.mechanisms()
@@ -37,6 +46,9 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	case !slices.Contains(offered, mechanism):
 		return nil, s.answer(ownReply(replyMechanism))
 	}
+	if s.users != nil {
+		return &guardLogin{session: s, mechanism: mechanism}, nil
+	}
 	return (*authRelay)(s), nil
 }
 
@@ -48,7 +60,7 @@ type authRelay session
 func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
 	r, err := s.ask("auth", s.w.line)
-	s.auth = authState{open: err == nil && r.code == 334, asked: true, passed: err == nil && r.code == 235}
+	s.auth.open, s.auth.asked, s.auth.done = err == nil && r.code == 334, true, err == nil && r.code == 235
 	if err == nil && !s.auth.open && r.code != 235 && r.code < 400 {
 		err = errProtocol
 	}
@@ -67,6 +79,10 @@ func (s *session) cancelAuth() {
 		return
 	}
 	s.auth.open = false
+	if s.users != nil {
+		s.w.instead = []byte(replyAuthCancelled)
+		return
+	}
 	r, err := s.ask("auth", s.w.line)
 	if err == nil && r.code < 400 {
 		err = errProtocol

@@ -31,6 +31,8 @@ type Upstream struct {
 	ServerName string         // to verify; the host of Address where it is empty
 	RootCAs    *x509.CertPool // nil: the system's
 	Relay      bool           // offer the upstream's AUTH mechanisms to the client
+	Login      *Login         // log in there; nil: do not. Not with Relay
+	MaxIdle    int            // connections kept open for the next session; not with Relay
 }
 
 // host is what our replies call the upstream.
@@ -55,6 +57,7 @@ type dialer struct {
 	Upstream
 	tls     *tls.Config
 	limits  *Limits
+	account *account            // nil: no login of our own
 	own     func(net.Addr) bool // one of our own listeners
 	replied func(command string, code int)
 }
@@ -68,17 +71,23 @@ type dialError struct {
 
 func (e *dialError) Error() string { return e.text }
 
-// dial connects, secures the connection and greets as the client did. The
-// error is a *dialError or a *refusal. opened is called with the socket as
-// soon as there is one, so that it can be closed from elsewhere.
-func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
+// line is what the client is told.
+func (e *dialError) line() string {
+	if e.kind == faultLogin {
+		return replyNotLoggedIn
+	}
+	return replyUnreachable
+}
+
+// open connects, secures the connection and greets as the client did.
+func (d *dialer) open(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
 	nd := net.Dialer{Timeout: d.limits.Connect}
 	conn, err := nd.DialContext(ctx, "tcp", d.Address)
 	if err != nil {
 		return nil, connectError(err)
 	}
 	opened(conn)
-	u := &upstream{conn: conn, r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
+	u := &upstream{conn: conn, socket: conn, helo: helo, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
 	if d.own(conn.RemoteAddr()) {
 		conn.Close()
 		return nil, &dialError{faultLoop, "it is sendguard itself"}

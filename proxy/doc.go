@@ -22,8 +22,9 @@
 //
 // What holds:
 //
-//   - Lockstep. Each client connection has its own connection upstream. Every
-//     refusal of a command and the reply to the end of a message are the
+//   - Lockstep. Each client connection has a connection upstream to itself, as
+//     long as it lasts; where the client's own login does not go upstream, the
+//     next client may have the same one after RSET. Every refusal of a command and the reply to the end of a message are the
 //     upstream's, code and text. Nothing is ever accepted on our own
 //     authority, and there is no queue: what the client was not told is sent,
 //     was not sent.
@@ -54,8 +55,10 @@
 // conversation, auth.go its login, head.go, message.go and inspect.go the passage
 // of one message. individual.go sends copies, held.go and spool.go hold the message
 // for them, flight.go begins their transactions, and the package unfinished
-// remembers who has one. upstream.go speaks to the server and dial.go gets there.
-// listen.go opens where clients come, door.go lets them in, clienttls.go encrypts
-// their side. reply.go has every reply of our own; server.go accepts and stops;
-// metrics.go counts, and http.go serves the counts.
+// remembers who has one. upstream.go speaks to the server and dial.go gets there,
+// login.go logs in there and pool.go keeps the connection. listen.go opens where
+// clients come, door.go lets them in, clienttls.go encrypts their side, and
+// guardlogin.go checks who they are by users.go and password.go. reply.go has every
+// reply of our own; server.go accepts and stops; metrics.go counts, and http.go
+// serves the counts.
 package proxy

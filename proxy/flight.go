@@ -100,3 +100,9 @@ func (u *upstream) inStep() error {
 	}
 	return nil
 }
+
+// pipelines reports whether the upstream takes commands in one flight.
+func (u *upstream) pipelines() bool {
+	_, ok := u.caps["PIPELINING"]
+	return ok
+}

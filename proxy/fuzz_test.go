@@ -125,3 +125,38 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReuse: whatever one client says, the next one on the same connection
+// upstream gets the replies to its own commands.
+func FuzzReuse(f *testing.F) {
+	f.Add([]byte(dialogue(plain)))
+	f.Add([]byte(dialogue(leaking(43))))
+	f.Add([]byte("EHLO client.test\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nTo: x\r\n\r\nbroken off"))
+	f.Add([]byte("EHLO client.test\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nRSET\r\nNOOP\r\nQUIT\r\nNOOP\r\n"))
+	f.Add([]byte("EHLO client.test\r\nNOOP\r\nAUTH PLAIN\r\nEHLO client.test\r\nRCPT TO:<x@y>\r\nDATA\r\nx"))
+	u := newUpstream(f)
+	u.keepLast = true
+	u.on = func(line string) string {
+		return map[string]string{"MAIL": "250 2.1.0 sender", "RCPT": "250 2.1.5 recipient", "RSET": "250 2.0.0 reset", "NOOP": "250 2.0.0 noop"}[verbOf([]byte(line))]
+	}
+	g := newGuard(f, u, withReuse, func(s *setup) { s.limits.Idle, s.limits.Stall = time.Second, time.Second })
+	f.Fuzz(func(t *testing.T, said []byte) {
+		g := g.with(t)
+		c := g.dial()
+		c.send(string(said))
+		c.conn.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c.r)
+		c.conn.Close()
+		waitUntil(t, "the session to end", func() bool { return g.counter("sendguard_open_sessions") == 0 })
+		c = g.greeted()
+		defer c.conn.Close()
+		c.cmd("MAIL FROM:<me@home.example>", "250 2.1.0 sender")
+		c.cmd("RCPT TO:<you@there.example>", "250 2.1.5 recipient")
+		c.cmd("DATA", "354")
+		c.send(plain + ".\r\n")
+		c.want("250 2.0.0 queued as 12345")
+		c.cmd("NOOP", "250 2.0.0 noop")
+		c.cmd("QUIT", "221")
+		c.ended()
+	})
+}

@@ -267,6 +267,7 @@ type setup struct {
 	upstream Upstream
 	state    string       // of unfinished sends
 	route    func(*Route) // adjusts how clients are received
+	users    string       // file
 }
 
 func defaults(address string) setup {
@@ -300,7 +301,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	route := Route{Name: "test", Listen: s.listen, Upstream: s.upstream}
+	route := Route{Name: "test", Listen: s.listen, UsersFile: s.users, AuthRequired: s.users != "", Upstream: s.upstream}
 	s.route(&route)
 	g.Server = NewServer([]Route{route}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, nil)))
 	if err := g.Start(); err != nil {

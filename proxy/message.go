@@ -116,7 +116,8 @@ func (m *passage) decide(header []byte) bool {
 	}
 	defer m.buffers.give(memory)
 	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, Body: unstuff(m.head), BodyCut: m.headCut})
+	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, User: m.auth.user,
+		Body: unstuff(m.head), BodyCut: m.headCut})
 	if m.body.bare && !v.Refused() {
 		v = v.RefusedFor(policy.ReasonBareNewline)
 	}

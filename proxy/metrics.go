@@ -22,6 +22,8 @@ const (
 	faultTLS               fault = "tls"
 	faultProtocol          fault = "protocol"
 	faultLoop              fault = "loop"
+	faultLogin             fault = "login"        // sendguard's own
+	faultClientLogin       fault = "client_login" // one that sendguard checks
 	faultUpstreamTimeout   fault = "upstream_timeout"
 	faultUpstreamClosed    fault = "upstream_closed"
 	faultClientGone        fault = "client_gone"
@@ -47,7 +49,7 @@ const (
 )
 
 var faults = []fault{
-	faultConnect, faultTLS, faultProtocol, faultLoop, faultUpstreamTimeout, faultUpstreamClosed,
+	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
@@ -59,7 +61,7 @@ var faults = []fault{
 var upstreamCommands = []string{"connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "message", "rset", "noop"}
 
 // connectResults are the values of result in upstream_connects_total.
-var connectResults = []string{"ok", "refused", "failed"}
+var connectResults = []string{"ok", "refused", "failed", "reused"}
 
 // Metrics are what sendguard counts. All labels have closed sets of values,
 // and each series starts at zero.
@@ -109,7 +111,7 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 		loadedAt: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_success_timestamp_seconds",
 			Help: "When the configuration in force was loaded."}),
 		copies:   counter("individual_copies_total", "Copies for one recipient each: accepted by the upstream, refused by it, failed, or remembered from an earlier try.", "route", "result"),
-		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, or failed.", "route", "result"),
+		connects: counter("upstream_connects_total", "Connections to the upstream: ok, refused by it, failed, or one that was kept open and reused.", "route", "result"),
 		replies:  counter("upstream_replies_total", "Replies of the upstream.", "route", "command", "class"),
 	}
 	m.loaded.Set(1)
@@ -178,13 +180,15 @@ func (m *Metrics) replied(route, command string, code int) {
 func (m *Metrics) connected(route string, err error) {
 	result := "ok"
 	switch {
-	case errors.As(err, new(*refusal)):
+	case errors.As(err, new(*refusal)), errors.Is(err, errLoginRefused):
 		result = "refused"
 	case err != nil:
 		result = "failed"
 	}
 	m.connects.WithLabelValues(route, result).Inc()
 }
+
+func (m *Metrics) reused(route string) { m.connects.WithLabelValues(route, "reused").Inc() }
 
 // message counts a message at its end.
 func (m *Metrics) message(p *passage, took time.Duration) {

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// Probe connects to an upstream as a session would, greets it, and says how
+// Probe connects to an upstream as a session would, greets it, logs in where
+// that is sendguard's to do, and says how
 // the connection is secured and what the upstream offers. The error says what
 // went wrong, with the upstream's own words where it refused.
 func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
-	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
+	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
 	up, err := d.dial(ctx, localName, func(net.Conn) {})
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))
@@ -32,5 +33,8 @@ func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
 		offers = append(offers, strings.TrimSpace(keyword+" "+parameters))
 	}
 	slices.Sort(offers)
+	if u.Login != nil {
+		secured += "; logged in"
+	}
 	return secured + "; offers " + strings.Join(offers, ", "), nil
 }

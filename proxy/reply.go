@@ -38,13 +38,20 @@ const (
 	replyNoRecipients   = "554 5.5.1 No valid recipients\r\n"
 	replyNoMechanism    = "501 5.5.4 Which mechanism?\r\n"
 	replyNoAuth         = "502 5.5.1 The server does not offer AUTH\r\n"
-	replyMechanism      = "504 5.7.4 This authentication mechanism cannot be relayed\r\n"
+	replyMechanism      = "504 5.7.4 This authentication mechanism is not offered\r\n"
+	replyAuthOK         = "235 2.7.0 Authentication succeeded\r\n"
+	replyAuthFailed     = "535 5.7.8 User name or password is wrong\r\n"
+	replyAuthTooOften   = "421 4.7.0 Too many failed logins\r\n"
+	replyAuthCancelled  = "501 5.7.0 Login cancelled, or not understood\r\n"
+	replyAuthBusy       = "454 4.7.0 Too many logins at this moment, try again\r\n"
 	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"
 	replyBuffersFull    = "452 4.3.1 Not sent: too much is being sent at this moment, try again\r\n"
 	replyHeaderTooLarge = "552 5.3.4 Not sent: the header of this message is too large (limit %d bytes)\r\n"
 	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
 	replyTooLarge       = "552 5.3.4 Not sent: the message is too large (limit %d bytes)\r\n"
 	replyUnreachable    = "421 4.4.1 Not sent: cannot reach %s: %s\r\n"
+	replyNotLoggedIn    = "451 4.7.0 Not sent: sendguard cannot log in at %s: %s\r\n"
+	replyOffersLess     = "421 4.4.2 Not sent: the server offers less than before, connect again\r\n"
 	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
 	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
 	replyCopies         = "250 2.0.0 Sent: a copy of its own to each of %d recipients\r\n"
@@ -127,14 +134,14 @@ func (r reply) smtpError() error {
 }
 
 // errorReply is the one place where an error becomes a reply: the upstream's
-// own words where there are some, and otherwise the given line, with the name
-// of the host and the kind of the fault.
+// own words where there are some, and otherwise a line with the name of the
+// host and the kind of the fault: the given one, where there was a connection.
 func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r.reply
 	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
-		return ownReply(line, host, d.text)
+		return ownReply(d.line(), host, d.text)
 	}
 	_, text := upstreamFault(err)
 	return ownReply(line, host, text)

@@ -64,15 +64,19 @@ var relayed = []string{"EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "
 // replied is called when the library is done with a command.
 func (s *session) replied() {
 	switch verb := verbOf(s.w.line); {
-	case s.up == nil:
+	case s.caps == nil: // not greeted
 	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
 		s.w.instead = outOfOrder[verb]
-	case s.auth.open:
+	case s.auth.open || s.auth.asked: // whatever verb the response spells
 		s.cancelAuth()
 	case verb == "EHLO":
 		s.w.instead = s.ehloReply()
-	case verb == "NOOP": // keeps the upstream from idling out, too
+	case verb == "NOOP" && s.up != nil: // keeps the upstream from idling out, too
 		r, err := s.ask("noop", s.w.line)
+		if s.renewable() && !s.w.inside && isGone(r, err) {
+			s.hangUp() // MAIL will find another
+			return
+		}
 		if err != nil {
 			r = s.lost(err, replyLost)
 		}

@@ -45,6 +45,7 @@ type Route struct {
 	TLS           *ClientTLS     // nil: clients do without
 	Allow         []netip.Prefix // where connections may come from; none: from anywhere
 	AuthRequired  bool           // MAIL is taken after a login only
+	UsersFile     string         // who may log in here, as CheckUsersFile takes it; "": the upstream knows. Not with Relay
 	ProxyProtocol bool           // connections begin with a PROXY header
 	Upstream      Upstream
 }
@@ -78,6 +79,8 @@ type route struct {
 	listeners []net.Listener
 	tls       *tls.Config // nil without TLS
 	dialer    *dialer
+	pool      *pool
+	users     *users // nil: none of our own
 }
 
 // NewServer makes a server; Start opens its listeners. sends remembers what a
@@ -86,11 +89,13 @@ func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinishe
 	s := &Server{limits: limits, policy: p, sends: sends, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	checks := make(chan struct{}, maxChecks)
 	for _, r := range routes {
-		s.routes = append(s.routes, &route{Route: r, Server: s, dialer: &dialer{
+		s.routes = append(s.routes, &route{Route: r, Server: s, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r, checks), dialer: &dialer{
 			Upstream: r.Upstream,
 			tls:      r.Upstream.tlsConfig(),
 			limits:   &s.limits,
+			account:  newAccount(r.Upstream.Login),
 			own:      s.owns,
 			replied:  func(command string, code int) { m.replied(r.Name, command, code) },
 		}})
@@ -168,6 +173,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	<-done
+	for _, r := range s.routes {
+		r.pool.close()
+	}
 	return err
 }
 

@@ -21,9 +21,11 @@ type session struct {
 	w      *wire
 	client net.Conn // its socket, for kill; below TLS where there is any
 
-	up        *upstream // nil before EHLO, and once it is lost
-	sender    string    // of the open transaction, as written between < and >
-	mailLine  []byte    // its MAIL command
+	helo      string            // the name that the client greeted with
+	up        *upstream         // nil before EHLO, and once it is lost
+	caps      map[string]string // what the client was announced, as upstream.caps
+	sender    string            // of the open transaction, as written between < and >
+	mailLine  []byte            // its MAIL command
 	rcpts     []recipient
 	dataOpen  bool // the upstream takes a message that is not finished
 	auth      authState
@@ -38,35 +40,34 @@ type session struct {
 // way upstream, the client hears why at its next command, too: many try HELO
 // after a refused EHLO, and show the reply to that.
 func (s *session) newSession(c *smtp.Conn) (smtp.Session, error) {
-	if s.w.ended || s.up != nil {
+	if s.w.ended || s.caps != nil {
 		return nil, errEnded
 	}
-	up, err := s.dialer.dial(s.ctx, c.Hostname(), s.opened)
-	s.metrics.connected(s.Name, err)
-	if err != nil {
-		if d := (*dialError)(nil); errors.As(err, &d) {
-			s.faultDetail(d.kind, d.text)
-		}
-		r := errorReply(err, replyUnreachable, s.dialer.host())
+	s.helo = c.Hostname()
+	if err := s.connect(); err != nil {
+		r := errorReply(err, replyLost, s.dialer.host())
 		s.w.farewell = string(r.raw)
 		return nil, s.answer(r)
 	}
-	s.up = up
+	s.caps = s.up.caps
 	return s, nil
 }
 
 func (s *session) offers(keyword string) bool {
-	_, ok := s.up.caps[keyword]
+	_, ok := s.caps[keyword]
 	return ok
 }
+
+// extensions are what is announced where the upstream has it, SIZE aside.
+var extensions = []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "RRVS"}
 
 // ehloReply announces what the upstream and sendguard can both do. PIPELINING
 // is our own affair, and our own replies have enhanced codes.
 func (s *session) ehloReply() []byte {
 	lines := []string{localName, "PIPELINING", "ENHANCEDSTATUSCODES"}
-	for _, keyword := range []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY", "RRVS"} {
+	for _, keyword := range extensions {
 		if s.offers(keyword) && (keyword != "REQUIRETLS" || s.secured()) { // only within TLS, RFC 8689 section 2
-			lines = append(lines, strings.TrimSpace(keyword+" "+s.up.caps[keyword]))
+			lines = append(lines, strings.TrimSpace(keyword+" "+s.caps[keyword]))
 		}
 	}
 	if s.offers("SIZE") {
@@ -89,7 +90,7 @@ func (s *session) ehloReply() []byte {
 // sizeLine announces the smaller of the upstream's limit and our own (RFC 1870
 // section 4: zero is none).
 func (s *session) sizeLine() string {
-	limit := s.up.caps["SIZE"]
+	limit := s.caps["SIZE"]
 	n, err := strconv.ParseInt(limit, 10, 64)
 	if own := s.limits.MessageBytes; own > 0 && (err != nil || n == 0 || own < n) {
 		limit = strconv.FormatInt(own, 10)
@@ -102,7 +103,7 @@ const localName = "localhost"
 
 // Mail relays MAIL.
 func (s *session) Mail(string, *smtp.MailOptions) error {
-	if s.AuthRequired && !s.auth.passed {
+	if s.mustLogIn() {
 		return s.answer(ownReply(replyAuthRequired))
 	}
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
@@ -111,8 +112,9 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if len(s.w.line) > maxEnvelopeLine {
 		return s.answer(ownReply(replyLineTooLong))
 	}
-	err := s.relay("mail")
+	err := s.pass(s.beginTransaction())
 	if err == nil {
+		s.up.transactions++
 		s.sender = pathOf(s.w.line)
 		s.mailLine, s.rcpts = bytes.Clone(s.w.line), nil
 		s.w.setInside(true)
@@ -142,8 +144,10 @@ const maxEnvelopeLine = 4096
 
 // relay sends the client's command line upstream and has the client told the
 // upstream's reply.
-func (s *session) relay(name string) error {
-	r, err := s.ask(name, s.w.line)
+func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.line)) }
+
+// pass has the client told what came of a command line that was sent on.
+func (s *session) pass(r reply, err error) error {
 	if err == nil && r.code >= 300 && r.code < 400 {
 		err = errProtocol
 	}
@@ -178,8 +182,8 @@ func (s *session) lost(err error, line string) reply {
 	return errorReply(err, line, s.dialer.host())
 }
 
-// hangUp closes the upstream socket. The client is told at its next command:
-// its login cannot be repeated.
+// hangUp closes the upstream socket. Where the client's login cannot be
+// repeated, it is told at its next command.
 func (s *session) hangUp() {
 	if s.up != nil {
 		s.up.conn.Close()
@@ -187,7 +191,9 @@ func (s *session) hangUp() {
 	}
 	s.dataOpen = false
 	s.w.setInside(false)
-	s.w.farewell = replyReconnect
+	if !s.renewable() {
+		s.w.farewell = replyReconnect
+	}
 }
 
 // Reset is called for RSET, for a second EHLO, and after each message.
@@ -220,18 +226,18 @@ func (s *session) Logout() error {
 	case s.dataOpen:
 		s.up.conn.Close() // QUIT would be a part of the message
 	default:
-		s.up.quit()
+		s.giveBack(s.up)
 	}
 	s.up = nil
 	return nil
 }
 
-// opened notes the upstream's socket for kill.
+// opened notes the upstream's socket for kill; nil: it is no longer ours.
 func (s *session) opened(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sock = conn
-	if s.killed {
+	if s.killed && conn != nil {
 		conn.Close()
 	}
 }

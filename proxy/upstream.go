@@ -15,10 +15,16 @@ import (
 // replies, and of commands only what it has to: everything else is passed on.
 type upstream struct {
 	conn    net.Conn
+	socket  net.Conn // beneath TLS
 	r       *bufio.Reader
 	limits  *Limits
 	caps    map[string]string // by keyword in upper case: its parameters
 	replied func(command string, code int)
+
+	helo         string // what it was greeted with
+	born, spoke  time.Time
+	transactions int
+	expiry       *time.Timer // while it is in a pool
 }
 
 // A reply is what the upstream said to one command: all its lines.
@@ -67,6 +73,7 @@ func (u *upstream) readReply(timeout time.Duration) (reply, error) {
 		r.code = code
 		r.raw = append(append(r.raw, visible(line)...), crlf...)
 		if !more {
+			u.spoke = time.Now()
 			return r, nil
 		}
 	}
@@ -101,13 +108,17 @@ func visible(line []byte) []byte {
 // upstream said before it was asked is its reply only where it takes leave
 // (421); anything else would put all further replies out of step.
 func (u *upstream) command(name string, line []byte) (reply, error) {
+	return u.commandWithin(u.limits.UpstreamReply, name, line)
+}
+
+func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte) (reply, error) {
 	early := u.r.Buffered() > 0
 	if !early {
 		if err := u.write(line); err != nil {
 			return reply{}, u.lastWord(name, err)
 		}
 	}
-	r, err := u.readReply(u.limits.UpstreamReply)
+	r, err := u.readReply(timeout)
 	if err == nil && early && r.code != 421 {
 		err = errProtocol
 	}

@@ -36,6 +36,7 @@ type routeConfig struct {
 	TLS           clientTLSConfig `yaml:"tls"`
 	Allow         []network       `yaml:"allow"`
 	ClientAuth    string          `yaml:"client_auth"`
+	UsersFile     string          `yaml:"users_file"`
 	ProxyProtocol bool            `yaml:"proxy_protocol"`
 	Upstream      upstreamConfig  `yaml:"upstream"`
 }
@@ -47,6 +48,11 @@ type upstreamConfig struct {
 	CAFile            string        `yaml:"ca_file"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
+	Username          string        `yaml:"username"`
+	Password          secret        `yaml:"password"`
+	PasswordFile      string        `yaml:"password_file"`
+	PasswordCommand   string        `yaml:"password_command"`
+	MaxIdle           int           `yaml:"max_idle_connections"`
 }
 
 type policyConfig struct {
@@ -83,6 +89,7 @@ type ruleConfig struct {
 		Reply    *bool    `yaml:"reply,omitempty"`
 		Resent   *bool    `yaml:"resent,omitempty"`
 		Calendar *bool    `yaml:"calendar,omitempty"`
+		User     []string `yaml:"user,omitempty"`
 	} `yaml:"match"`
 	Limits struct {
 		External      *limit `yaml:"external,omitempty"`
@@ -132,11 +139,13 @@ func defaultConfig() config {
 }
 
 func defaultRoute(n int) routeConfig {
-	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: proxy.TLSStartTLS}, Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay}}
+	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: proxy.TLSStartTLS},
+		Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay, MaxIdle: 4}}
 }
 
 const (
 	authRelay = "relay"
+	authLogin = "login"
 	authNone  = "none"
 )
 
@@ -301,13 +310,18 @@ func (c *config) limits() proxy.Limits {
 // routes makes the routes of a configuration that was checked.
 func (c *config) routes() ([]proxy.Route, error) {
 	var routes []proxy.Route
-	for _, r := range c.Routes {
+	for i, r := range c.Routes {
 		roots, err := r.Upstream.rootCAs()
 		if err != nil {
 			return nil, err
 		}
+		login, err := r.Upstream.login()
+		if err != nil {
+			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
+		}
 		routes = append(routes, r.proxyRoute(proxy.Upstream{
 			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
+			Login: login, MaxIdle: r.Upstream.MaxIdle,
 		}))
 	}
 	return routes, nil

@@ -28,18 +28,6 @@ type problem struct {
 	text string
 }
 
-// later are keys of what this version cannot do yet, by the path of the key
-// without numbers.
-var later = map[string]string{
-	"routes.users_file":                    "client authentication",
-	"routes.upstream.username":             "auth: login",
-	"routes.upstream.password":             "auth: login",
-	"routes.upstream.password_file":        "auth: login",
-	"routes.upstream.password_command":     "auth: login",
-	"routes.upstream.max_idle_connections": "auth: login",
-	"policy.rules.match.user":              "client authentication",
-}
-
 // decode reads text into c, which holds the defaults.
 func (d *decoder) decode(text []byte, c *config) {
 	d.lines = map[string]int{}
@@ -139,11 +127,9 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 		path := strings.TrimPrefix(key+"."+name, ".")
 		d.lines[path] = n.Content[i].Line
 		field, ok := fieldOf(v, name)
-		switch function := later[withoutNumbers(path)]; {
+		switch {
 		case seen[name]:
 			d.problem(path, "is there twice")
-		case function != "":
-			d.problem(path, "%s: not available in this version", function)
 		case !ok:
 			d.problem(path, "unknown key")
 		default:

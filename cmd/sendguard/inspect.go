@@ -20,7 +20,7 @@ func configCommand() *cobra.Command {
 		Short: "Check the configuration and print it as it is in force",
 		Args:  cobra.NoArgs,
 	}
-	connect := cmd.Flags().Bool("connect", false, "also connect to each upstream: TLS and EHLO, no login")
+	connect := cmd.Flags().Bool("connect", false, "also connect to each upstream: TLS, EHLO, and the login of auth: login")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := loadConfig(cmd.Flag("config").Value.String())
 		if err != nil {

@@ -97,11 +97,11 @@ func (r *routeConfig) checkListen(d *decoder, key string) {
 }
 
 // checkClientAuth fills in whether clients must log in: they must where others
-// can come, be it through a proxy.
+// can come, be it through a proxy, and where there is a list of who may.
 func (r *routeConfig) checkClientAuth(d *decoder, key string, where reach) {
 	if r.ClientAuth == "" {
 		r.ClientAuth = clientAuthNone
-		if where == reachOthers || r.ProxyProtocol {
+		if where == reachOthers || r.ProxyProtocol || r.UsersFile != "" {
 			r.ClientAuth = clientAuthRequired
 		}
 	}
@@ -109,12 +109,12 @@ func (r *routeConfig) checkClientAuth(d *decoder, key string, where reach) {
 	case r.ClientAuth != clientAuthRequired && r.ClientAuth != clientAuthNone:
 		d.problem(key, "%q is none of required, none", r.ClientAuth)
 	case r.ClientAuth == clientAuthRequired && !r.takesLogins():
-		d.problem(key, "is required here, and with upstream.auth: %s nobody can log in; client_auth: none takes mail from all that allow names", r.Upstream.Auth)
+		d.problem(key, "is required here, and with upstream.auth: %s and no users_file nobody can log in; client_auth: none takes mail from all that allow names", r.Upstream.Auth)
 	}
 }
 
 // takesLogins reports whether clients are offered AUTH.
-func (r *routeConfig) takesLogins() bool { return r.Upstream.Auth == authRelay }
+func (r *routeConfig) takesLogins() bool { return r.Upstream.Auth == authRelay || r.UsersFile != "" }
 
 // reach says who can get to the listener, or why it can be none.
 func (r *routeConfig) reach() (where reach, problem string) {
@@ -188,7 +188,7 @@ func (t *clientTLSConfig) check(d *decoder, key string) {
 func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
 	route := proxy.Route{
 		Name: r.Name, Listen: r.Listen, SocketMode: os.FileMode(r.Mode), AuthRequired: r.ClientAuth == clientAuthRequired,
-		ProxyProtocol: r.ProxyProtocol, Upstream: upstream,
+		ProxyProtocol: r.ProxyProtocol, UsersFile: r.UsersFile, Upstream: upstream,
 	}
 	for _, n := range r.Allow {
 		route.Allow = append(route.Allow, netip.Prefix(n))

@@ -43,7 +43,7 @@ func TestAnOpenDoorIsNoStart(t *testing.T) {
 	const (
 		allow   = "routes[0].allow: is needed: other machines can reach %s; name the networks that may use it, [10.0.0.0/8] for example"
 		needTLS = "routes[0].tls: is needed: other machines can reach %s, and passwords would travel in the clear (sendguard cert makes a certificate)"
-		noLogin = "routes[0].client_auth: is required here, and with upstream.auth: none nobody can log in; client_auth: none takes mail from all that allow names"
+		noLogin = "routes[0].client_auth: is required here, and with upstream.auth: none and no users_file nobody can log in; client_auth: none takes mail from all that allow names"
 	)
 	for _, tc := range []struct{ text, want string }{
 		{listening("0.0.0.0:587", ""), "2: " + fmt.Sprintf(allow, "0.0.0.0:587") + "\n2: " + fmt.Sprintf(needTLS, "0.0.0.0:587")},

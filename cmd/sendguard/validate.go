@@ -85,6 +85,9 @@ func (c *config) checkRules(d *decoder) {
 		if reflect.ValueOf(r.Match).IsZero() {
 			d.problem(key, "has no match (for all messages: set the policy's own values)")
 		}
+		if len(r.Match.User) > 0 && !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.UsersFile != "" }) {
+			d.problem(key+".match.user", "no route has a users_file, so nobody's name is known")
+		}
 		for _, name := range r.Match.Route {
 			if !slices.ContainsFunc(c.Routes, func(r routeConfig) bool { return r.Name == name }) {
 				d.problem(key+".match.route", "there is no route %q", name)
@@ -123,8 +126,22 @@ func (c *config) checkRoute(d *decoder, i int) {
 			d.problem(key+".listen", "%s is taken by route %s", r.Listen, other.Name)
 		}
 	}
+	r.checkUsers(d, key)
 	r.checkListen(d, key)
 	c.checkUpstream(d, key+".upstream", &r.Upstream)
+}
+
+func (r *routeConfig) checkUsers(d *decoder, key string) {
+	if r.UsersFile == "" {
+		return
+	}
+	if r.Upstream.Auth == authRelay {
+		d.problem(key+".users_file", "only with upstream.auth: login or none; with relay it is the upstream that knows the users")
+	}
+	r.UsersFile = d.relative(r.UsersFile)
+	if err := proxy.CheckUsersFile(r.UsersFile); err != nil {
+		d.problem(key+".users_file", "%v (make one with: sendguard user NAME --file %s)", err, r.UsersFile)
+	}
 }
 
 func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
@@ -151,17 +168,50 @@ func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear")
 	}
 	switch {
-	case u.Auth == "login":
-		d.problem(key+".auth", "login is not available in this version")
-	case u.Auth != authRelay && u.Auth != authNone:
-		d.problem(key+".auth", "%q is none of relay, none", u.Auth)
+	case !slices.Contains([]string{authRelay, authLogin, authNone}, u.Auth):
+		d.problem(key+".auth", "%q is none of relay, login, none", u.Auth)
 	case u.PlaintextUpstream && u.Auth != authNone:
 		d.problem(key+".plaintext_upstream", "only with auth: none, or passwords would travel in the clear")
 	}
+	if u.MaxIdle < 0 {
+		d.problem(key+".max_idle_connections", "must not be less than zero")
+	}
+	u.checkLogin(d, key)
 	if u.CAFile != "" {
 		u.CAFile = d.relative(u.CAFile)
 		if _, err := u.rootCAs(); err != nil {
 			d.problem(key+".ca_file", "%v", err)
+		}
+	}
+}
+
+// checkLogin checks what belongs to auth: login. The command is not run here.
+func (u *upstreamConfig) checkLogin(d *decoder, key string) {
+	given := 0
+	for _, k := range []struct{ name, value string }{
+		{"password", string(u.Password)}, {"password_file", u.PasswordFile}, {"password_command", u.PasswordCommand}, {"username", u.Username},
+	} {
+		if k.value != "" && u.Auth != authLogin {
+			d.problem(key+"."+k.name, "only with auth: login")
+		}
+		if k.value != "" && k.name != "username" {
+			given++
+		}
+	}
+	switch {
+	case u.Auth != authLogin:
+		return
+	case u.Username == "":
+		d.problem(key+".username", "is needed with auth: login")
+	case given != 1:
+		d.problem(key+".auth", "login needs one of password, password_file and password_command")
+	case strings.ContainsAny(u.Username+string(u.Password), "\x00\r\n\x01"):
+		d.problem(key+".username", "a user name or password cannot have control characters")
+	}
+	if u.PasswordFile != "" {
+		u.PasswordFile = d.relative(u.PasswordFile)
+		if _, err := readSecret(u.PasswordFile); err != nil {
+			d.problem(key+".password_file", "%v", err)
 		}
 	}
 }

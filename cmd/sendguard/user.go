@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sendguard/proxy"
+)
+
+func userCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "user NAME",
+		Short: "Add a user to the users_file of a route, or change the password",
+		Long: `Add a user to the users_file of a route, or change the password. It is read
+twice from the terminal, without echo, or once from standard input. Run it as
+the user that runs the guard: the file will be readable by that one alone. A
+running guard takes the change up at once.`,
+		Args: cobra.ExactArgs(1),
+	}
+	file := cmd.Flags().String("file", "", "users file (default: that of the configuration)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path := *file
+		if path == "" {
+			var err error
+			if path, err = findUsersFile(cmd.Flag("config").Value.String()); err != nil {
+				return err
+			}
+		}
+		password, err := askPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		if err := proxy.SetUser(path, args[0], password); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s can log in now (%s)\n", args[0], path)
+		return nil
+	}
+	return cmd
+}
+
+// findUsersFile returns the users file of the configuration.
+func findUsersFile(named string) (string, error) {
+	c, err := loadConfig(named)
+	if err != nil {
+		return "", fmt.Errorf("%w (or name a users file with --file)", err)
+	}
+	path := ""
+	for _, r := range c.Routes {
+		switch {
+		case r.UsersFile == "":
+		case path != "" && r.UsersFile != path:
+			return "", errors.New("routes have several users files: name one with --file")
+		default:
+			path = r.UsersFile
+		}
+	}
+	if path == "" {
+		return "", errors.New("no route has a users_file: name one with --file")
+	}
+	return path, nil
+}
+
+// askPassword reads a password, from a terminal twice and unseen.
+func askPassword(in io.Reader, prompts io.Writer) (string, error) {
+	f, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		line, err := bufio.NewReader(io.LimitReader(in, maxSecretBytes)).ReadString('\n')
+		if err != nil && err != io.EOF {
+			return "", err
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	var typed [2][]byte
+	for i, prompt := range []string{"Password: ", "Once more: "} {
+		fmt.Fprint(prompts, prompt)
+		var err error
+		typed[i], err = term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(prompts)
+		if err != nil {
+			return "", err
+		}
+	}
+	if string(typed[0]) != string(typed[1]) {
+		return "", errors.New("these were two different passwords")
+	}
+	return string(typed[0]), nil
+}

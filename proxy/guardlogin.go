@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"time"
+)
+
+// guardMechanisms are the ways to log in at sendguard itself: those that show
+// it the password, for what it keeps is a hash.
+var guardMechanisms = []string{"PLAIN", "LOGIN"}
+
+const (
+	failurePause     = time.Second // before a failed login is told
+	maxLoginFailures = 3           // of one session
+)
+
+// A guardLogin is a login that sendguard checks, against the users file.
+type guardLogin struct {
+	*session
+	mechanism string
+	begun     bool
+	name      []byte // LOGIN: nil until it was told
+}
+
+// Next takes a response. The library was not given the initial one: it is in
+// the client's command line.
+func (l *guardLogin) Next(response []byte) (challenge []byte, done bool, err error) {
+	l.auth.open, l.auth.asked = false, true
+	if !l.begun {
+		l.begun = true
+		words := bytes.Fields(l.w.line)
+		if len(words) < 3 {
+			return l.ask(map[string]string{"PLAIN": "", "LOGIN": "Username:"}[l.mechanism])
+		}
+		if response = words[2]; string(response) == "=" { // RFC 4954 section 4: an empty one
+			response = nil
+		}
+		if response, err = base64.StdEncoding.DecodeString(string(response)); err != nil {
+			return nil, false, l.answer(ownReply(replyAuthCancelled))
+		}
+	}
+	if l.mechanism == "LOGIN" {
+		if l.name == nil {
+			l.name = append([]byte{}, response...)
+			return l.ask("Password:")
+		}
+		return l.check(string(l.name), string(response))
+	}
+	parts := bytes.Split(response, []byte{0}) // RFC 4616
+	if len(parts) != 3 || len(parts[0]) > 0 && !bytes.Equal(parts[0], parts[1]) {
+		return l.fail()
+	}
+	return l.check(string(parts[1]), string(parts[2]))
+}
+
+func (l *guardLogin) ask(challenge string) ([]byte, bool, error) {
+	l.auth.open = true
+	return []byte(challenge), false, nil
+}
+
+// check decides. A login that failed is told late, and not often.
+func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
+	l.w.flush()
+	ok, err := l.users.check(l.ctx, name, password)
+	switch {
+	case err != nil:
+		return nil, false, l.answer(ownReply(replyAuthBusy))
+	case !ok:
+		return l.fail()
+	}
+	l.auth.done, l.auth.user = true, name
+	return nil, true, l.answer(ownReply(replyAuthOK))
+}
+
+func (l *guardLogin) fail() ([]byte, bool, error) {
+	l.fault(faultClientLogin)
+	pause := time.NewTimer(failurePause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-l.ctx.Done():
+	}
+	if l.auth.failures++; l.auth.failures >= maxLoginFailures {
+		return nil, false, l.answer(ownReply(replyAuthTooOften))
+	}
+	return nil, false, l.answer(ownReply(replyAuthFailed))
+}

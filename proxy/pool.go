@@ -1,0 +1,221 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Where the client's own login does not go upstream, a connection there is no
+// different after a session than before. It is kept open for the next session
+// that greets with the same name, and one that was lost between transactions
+// is replaced without a word: a message goes over a connection that is known
+// to be there, or over a new one.
+
+const (
+	maxRest         = time.Minute      // a connection is kept without being used
+	maxAge          = 10 * time.Minute // from when it was opened
+	maxTransactions = 100
+	restTime        = 3 * time.Second // a connection that was quiet for longer is asked whether it is there
+	checkTime       = 5 * time.Second // to answer that
+)
+
+// A pool holds connections to one upstream that no session uses, logged in
+// and between transactions.
+type pool struct {
+	max int
+
+	mu     sync.Mutex
+	idle   []*upstream // the last one was used last
+	closed bool
+}
+
+// take takes the connection out that was used last of those that were greeted
+// with a name; nil is none.
+func (p *pool) take(helo string) *upstream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, u := range slices.Backward(p.idle) {
+		if u.helo == helo {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			u.expiry.Stop()
+			return u
+		}
+	}
+	return nil
+}
+
+// put gives the pool a connection. Where it has too many, the one that has
+// rested longest goes.
+func (p *pool) put(u *upstream) {
+	p.mu.Lock()
+	leaving := u
+	if !p.closed {
+		leaving = nil
+		u.expiry = time.AfterFunc(maxRest, func() { p.retire(u) })
+		if p.idle = append(p.idle, u); len(p.idle) > p.max {
+			leaving = p.idle[0]
+			leaving.expiry.Stop()
+			p.idle = slices.Delete(p.idle, 0, 1)
+		}
+	}
+	p.mu.Unlock()
+	if leaving != nil {
+		leaving.leave()
+	}
+}
+
+// retire closes a connection that nobody wanted.
+func (p *pool) retire(u *upstream) {
+	p.mu.Lock()
+	i := slices.Index(p.idle, u)
+	if i >= 0 {
+		p.idle = slices.Delete(p.idle, i, i+1)
+	}
+	p.mu.Unlock()
+	if i >= 0 {
+		u.leave()
+	}
+}
+
+// close closes all connections, and those that are still given to the pool.
+func (p *pool) close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, u := range idle {
+		u.expiry.Stop()
+		u.leave()
+	}
+}
+
+// leave takes leave without waiting for the upstream to do the same.
+func (u *upstream) leave() {
+	u.conn.SetDeadline(time.Now().Add(quitTime))
+	u.conn.Write([]byte("QUIT\r\n"))
+	u.conn.Close()
+}
+
+// worn reports whether a connection has served long enough.
+func (u *upstream) worn() bool {
+	return u.transactions >= maxTransactions || time.Since(u.born) > maxAge
+}
+
+// reset brings the upstream to where it was before any transaction.
+func (u *upstream) reset() bool {
+	return u.agrees("rset", "RSET\r\n")
+}
+
+// alive reports whether a connection that was left alone can be used. What
+// came in since the last reply is no answer to anything that will be asked:
+// the upstream took leave, or is out of step.
+func (u *upstream) alive() bool {
+	u.conn.SetReadDeadline(time.Unix(1, 0)) // look into the buffers, TLS's included
+	if _, err := u.r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) || !silent(u.socket) {
+		return false
+	}
+	if time.Since(u.spoke) < restTime {
+		return true
+	}
+	return u.agrees("noop", "NOOP\r\n")
+}
+
+// agrees sends a command that nobody waits for long, and that must be taken.
+func (u *upstream) agrees(name, line string) bool {
+	r, err := u.commandWithin(min(checkTime, u.limits.UpstreamReply), name, []byte(line))
+	return err == nil && r.ok()
+}
+
+// renewable reports whether another connection upstream can take the place of
+// the one that there is: no login of the client's would be missing.
+func (s *session) renewable() bool { return !s.dialer.Relay }
+
+// connect gets the session a way upstream: one that was kept, or a new one.
+// Where it fails the fault is counted, and the error says what to answer.
+func (s *session) connect() error {
+	if s.renewable() {
+		if u := s.pool.take(s.helo); u != nil {
+			s.opened(u.socket)
+			if u.alive() {
+				s.up = u
+				s.metrics.reused(s.Name)
+				return nil
+			}
+			u.conn.Close()
+		}
+	}
+	return s.connectAnew()
+}
+
+func (s *session) connectAnew() error {
+	up, err := s.dialer.dial(s.ctx, s.helo, s.opened)
+	s.metrics.connected(s.Name, err)
+	if d := (*dialError)(nil); errors.As(err, &d) {
+		s.faultDetail(d.kind, d.text)
+	}
+	s.up = up
+	return err
+}
+
+// beginTransaction sends MAIL upstream. A connection that is gone is replaced, for
+// nothing of the transaction was answered yet; once, and by a new one.
+func (s *session) beginTransaction() (reply, error) {
+	if !s.renewable() || s.w.inside { // MAIL within a transaction is for the upstream to refuse
+		return s.ask("mail", s.w.line)
+	}
+	s.w.flush()
+	if s.up != nil && s.up.alive() {
+		if r, err := s.ask("mail", s.w.line); !isGone(r, err) {
+			return r, err
+		}
+	}
+	s.hangUp()
+	if err := s.connectAnew(); err != nil {
+		return reply{}, err
+	}
+	if offersLess(s.up.caps, s.caps) {
+		return ownReply(replyOffersLess), nil
+	}
+	return s.ask("mail", s.w.line)
+}
+
+// isGone reports whether the answer to MAIL is that the upstream is gone, or
+// going.
+func isGone(r reply, err error) bool {
+	if word := (*refusal)(nil); errors.As(err, &word) {
+		r, err = word.reply, nil
+	}
+	return r.code == 421 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// offersLess reports whether an upstream lacks something that was announced to
+// the client.
+func offersLess(now, announced map[string]string) bool {
+	for _, keyword := range append(extensions, "SIZE") {
+		_, had := announced[keyword]
+		if _, has := now[keyword]; had && !has {
+			return true
+		}
+	}
+	before, _ := strconv.ParseInt(announced["SIZE"], 10, 64)
+	limit, _ := strconv.ParseInt(now["SIZE"], 10, 64)
+	return limit > 0 && (before == 0 || limit < before)
+}
+
+// giveBack keeps the session's connection upstream for another session, or
+// takes leave of the upstream.
+func (s *session) giveBack(u *upstream) {
+	switch {
+	case !s.renewable() || s.pool.max == 0 || s.w.inside || u.worn():
+		u.quit()
+	case !u.reset():
+		u.conn.Close()
+	default:
+		s.opened(nil)
+		s.pool.put(u)
+	}
+}

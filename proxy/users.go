@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A users is the users_file of a route: who may send through it. A line is
+// name:hash; empty ones and those that begin with # do not count. The file is
+// read again when it has changed.
+type users struct {
+	path    string
+	checks  chan struct{} // as many as may be made at once
+	memory  *budget       // to take from for a check
+	onError func(error)   // the file was changed and cannot be read: what it said before holds
+
+	mu     sync.Mutex
+	hashes map[string]*passwordHash
+	decoy  *passwordHash // checked for a name that is not there
+	size   int64         // of the file, and when it was changed
+	at     time.Time
+}
+
+const (
+	maxChecks     = 2 // at once: one takes tens of MB and all of a processor
+	maxUsersBytes = 4 << 20
+	checkWait     = 20 * time.Second // for one's turn
+)
+
+// newUsers returns the users of a route; nil: it has none of its own.
+func (s *Server) newUsers(r Route, checks chan struct{}) *users {
+	if r.UsersFile == "" {
+		return nil
+	}
+	return &users{path: r.UsersFile, checks: checks, memory: s.buffers, onError: func(err error) {
+		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", err)
+	}}
+}
+
+// CheckUsersFile reads a users file and says what is wrong with it, and in
+// which line.
+func CheckUsersFile(path string) error {
+	_, _, err := readUsers(path)
+	return err
+}
+
+func readUsers(path string) (hashes map[string]*passwordHash, decoy *passwordHash, err error) {
+	text, err := readUsersFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	hashes = map[string]*passwordHash{}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		name, hash, _ := cutUser(line)
+		if name == "" && hash == "" {
+			continue
+		}
+		if err := checkUserName(name); err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		h, err := parseHash(hash)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: the hash %w", path, n, err)
+		}
+		if hashes[name] != nil {
+			return nil, nil, fmt.Errorf("%s:%d: the name is there twice", path, n)
+		}
+		hashes[name] = h
+		decoy = cmp.Or(decoy, h)
+	}
+	return hashes, decoy, nil
+}
+
+func readUsersFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxUsersBytes {
+		return nil, fmt.Errorf("%s is too large", path)
+	}
+	return os.ReadFile(path)
+}
+
+// cutUser takes a line apart; a comment has no parts.
+func cutUser(line string) (name, hash string, ok bool) {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "#") {
+		return "", "", false
+	}
+	return strings.Cut(line, ":")
+}
+
+func checkUserName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a line is name:hash")
+	case name[0] == '#' || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f }):
+		return errors.New("a name cannot have blanks, a colon, or # at its start")
+	}
+	return nil
+}
+
+// refresh reads the file if it is another one than before.
+func (u *users) refresh() error {
+	info, err := os.Stat(u.path)
+	if err != nil || info.Size() == u.size && info.ModTime().Equal(u.at) {
+		return err
+	}
+	hashes, decoy, err := readUsers(u.path)
+	u.size, u.at = info.Size(), info.ModTime()
+	if err == nil {
+		u.hashes, u.decoy = hashes, decoy
+	}
+	return err
+}
+
+// lookup returns what to check a password with. For a name that is not there
+// it is another one's hash, so that the time tells nothing.
+func (u *users) lookup(name string) (h *passwordHash, known bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.refresh(); err != nil {
+		u.onError(err)
+	}
+	if h, known = u.hashes[name]; !known {
+		h = u.decoy
+	}
+	return h, known
+}
+
+var errTooManyChecks = errors.New("too many logins at once")
+
+// check reports whether a password is that of a user. The error is
+// errTooManyChecks, or that ctx has ended.
+func (u *users) check(ctx context.Context, name, password string) (bool, error) {
+	h, known := u.lookup(name)
+	if h == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	select {
+	case u.checks <- struct{}{}:
+	case <-ctx.Done():
+		return false, errTooManyChecks
+	}
+	defer func() { <-u.checks }()
+	if !u.memory.take(h.bytes()) {
+		return false, errTooManyChecks
+	}
+	defer u.memory.give(h.bytes())
+	return h.matches(password) && known, nil
+}
+
+// SetUser adds a user to a users file, or gives one another password. The file
+// is replaced as a whole, readable by its owner alone; the other lines stay as
+// they are.
+func SetUser(path, name, password string) error {
+	if err := checkUserName(name); err != nil {
+		return err
+	}
+	if password == "" {
+		return errors.New("the password is empty")
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	old, err := readUsersFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	line := name + ":" + newHash(password) + "\n"
+	var b bytes.Buffer
+	for l := range strings.Lines(string(old)) {
+		if n, _, ok := cutUser(l); ok && n == name {
+			l, line = line, ""
+		}
+		b.WriteString(strings.TrimSuffix(l, "\n"))
+		if l != "" {
+			b.WriteByte('\n')
+		}
+	}
+	b.WriteString(line)
+	return replaceFile(path, b.Bytes())
+}
+
+// replaceFile writes a file so that there is the old one or the new one, and
+// never a part.
+func replaceFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".users-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

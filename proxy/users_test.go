@@ -1,0 +1,205 @@
+package proxy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"sendguard/policy"
+)
+
+func usersFile(t testing.TB, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users")
+	writeUsers(t, path, lines...)
+	return path
+}
+
+func writeUsers(t testing.TB, path string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withUsers(path string) func(*setup) {
+	return func(s *setup) { s.users, s.upstream.Relay = path, false }
+}
+
+func TestSendguardChecksLoginsItself(t *testing.T) {
+	byBcrypt, err := bcrypt.GenerateFromPassword([]byte("open"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := usersFile(t, "# who may send", "", "alice:"+newHash("sesame"), "bob@home.example:"+strings.Replace(string(byBcrypt), "$2a$", "$2y$", 1))
+	u := newUpstream(t)
+	g := newGuard(t, u, withUsers(path))
+	alice := b64("\x00alice\x00sesame")
+	for name, dialog := range map[string]exchange{
+		"PLAIN at once":                 {{"AUTH PLAIN " + alice, "235 2.7.0"}},
+		"PLAIN after 334":               {{"auth plain", "334 "}, {alice, "235 2.7.0"}},
+		"PLAIN for oneself":             {{"AUTH PLAIN " + b64("alice\x00alice\x00sesame"), "235 2.7.0"}},
+		"PLAIN by bcrypt":               {{"AUTH PLAIN " + b64("\x00bob@home.example\x00open"), "235 2.7.0"}},
+		"LOGIN":                         {{"AUTH LOGIN", "334 VXNlcm5hbWU6"}, {b64("alice"), "334 UGFzc3dvcmQ6"}, {b64("sesame"), "235 2.7.0"}},
+		"LOGIN with the name at once":   {{"AUTH LOGIN " + b64("alice"), "334 UGFzc3dvcmQ6"}, {b64("sesame"), "235 2.7.0"}},
+		"wrong password":                {{"AUTH PLAIN " + b64("\x00alice\x00open"), "535 5.7.8"}},
+		"unknown user":                  {{"AUTH PLAIN " + b64("\x00carol\x00sesame"), "535 5.7.8"}},
+		"for somebody else":             {{"AUTH PLAIN " + b64("bob@home.example\x00alice\x00sesame"), "535 5.7.8"}},
+		"another letter case":           {{"AUTH PLAIN " + b64("\x00Alice\x00sesame"), "535 5.7.8"}},
+		"no password":                   {{"AUTH PLAIN " + b64("\x00alice\x00"), "535 5.7.8"}},
+		"nothing":                       {{"AUTH PLAIN =", "535 5.7.8"}},
+		"no parts":                      {{"AUTH PLAIN " + b64("alice"), "535 5.7.8"}},
+		"LOGIN with an empty name":      {{"AUTH LOGIN =", "334 UGFzc3dvcmQ6"}, {b64("sesame"), "535 5.7.8"}},
+		"no base64 at once":             {{"AUTH PLAIN !!!", "501 5.7.0"}},
+		"no base64 later":               {{"AUTH LOGIN", "334"}, {"al!ce", "501 5.7.0"}},
+		"cancelled":                     {{"AUTH LOGIN", "334"}, {"*", "501 5.7.0"}},
+		"verbs as a response":           {{"AUTH LOGIN", "334"}, {"MAIL", "334"}, {"EHLO", "535 5.7.8"}},
+		"another mechanism":             {{"AUTH CRAM-MD5", "504 5.7.4"}},
+		"a mechanism of the upstream's": {{"AUTH XOAUTH2 " + b64("x"), "504 5.7.4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := g.with(t).dial()
+			c.want("220")
+			if r := c.cmd("EHLO client.test", "250"); !strings.Contains(r+"\n", "AUTH PLAIN LOGIN\n") {
+				t.Errorf("announced %q", r)
+			}
+			c.cmd("MAIL FROM:<me@home.example>", "530 5.7.0")
+			last := ""
+			for _, s := range dialog {
+				last = c.cmd(s.client, s.upstream)
+			}
+			if strings.HasPrefix(last, "235") {
+				c.cmd("AUTH PLAIN "+alice, "503")
+				c.message(plain, "250")
+			} else {
+				c.cmd("MAIL FROM:<me@home.example>", "530 5.7.0")
+				c.cmd("AUTH PLAIN "+alice, "235")
+			}
+			if commands, _, _ := u.got(); count(commands, "AUTH") > 0 {
+				t.Errorf("upstream was sent %q", commands)
+			}
+		})
+	}
+}
+
+func TestTooManyFailedLoginsEndTheSession(t *testing.T) {
+	g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))))
+	c := g.greeted()
+	start := time.Now()
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00a"), "535 5.7.8")
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00b"), "535 5.7.8")
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00c"), "421 4.7.0 Too many failed logins")
+	c.ended()
+	if took := time.Since(start); took < 3*failurePause {
+		t.Errorf("three failures took %v", took)
+	}
+	if n := g.counter("sendguard_session_faults_total", "fault", "client_login"); n != 3 {
+		t.Errorf("client_login is %v", n)
+	}
+}
+
+func TestTheUsersFileIsReadAgainWhenItChanges(t *testing.T) {
+	path := usersFile(t, "alice:"+newHash("sesame"))
+	g := newGuard(t, newUpstream(t), withUsers(path))
+	g.greeted().cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "235")
+	if err := SetUser(path, "bob", "open"); err != nil {
+		t.Fatal(err)
+	}
+	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235")
+	writeUsers(t, path, "alice:no hash")
+	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235") // a bad file changes nothing
+	if !strings.Contains(g.log.String(), "users file cannot be read") {
+		t.Errorf("the log is %s", g.log)
+	}
+	writeUsers(t, path, "alice:"+newHash("sesame"))
+	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "535")
+}
+
+func TestManyLoginsAtOnceTakeTheirTurns(t *testing.T) {
+	g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))), func(s *setup) { s.limits.BufferBytes = 128 << 20 })
+	var wg sync.WaitGroup
+	for range 16 {
+		c := g.greeted()
+		wg.Go(func() { c.cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "235") })
+	}
+	wg.Wait()
+	small := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))), func(s *setup) { s.limits.BufferBytes = 1 << 20 })
+	small.greeted().cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "454 4.7.0") // no memory for it
+}
+
+func TestRulesKnowWhoHasLoggedIn(t *testing.T) {
+	path := usersFile(t, "alice:"+newHash("sesame"), "bob:"+newHash("sesame"))
+	u := newUpstream(t)
+	none := policy.Limit(0)
+	g := newGuard(t, u, withUsers(path), func(s *setup) {
+		s.settings.Rules = []policy.Rule{{Name: "hers", Match: policy.Match{User: []string{"alice"}}, External: &none}}
+	})
+	for name, want := range map[string]string{"alice": "550 5.7.1", "bob": "250"} {
+		c := g.greeted()
+		c.cmd("AUTH PLAIN "+b64("\x00"+name+"\x00sesame"), "235")
+		c.message(plain, want)
+	}
+}
+
+func TestHashesThatAreNotTaken(t *testing.T) {
+	key := b64(strings.Repeat("k", 33)) // no padding
+	argon := func(parameters string) string { return "$argon2id$v=19$" + parameters + "$c2FsdHNhbHQ$" + key }
+	if _, err := parseHash(argon("m=64,t=1,p=1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []string{
+		"", "secret", "$1$abc$def", "{PLAIN}x", argon("m=1073741824,t=1,p=1"), argon("m=64,t=4000000000,p=1"), argon("m=64,t=1,p=200"), argon("m=64,t=1,p=300"),
+		argon("m=64,t=0,p=1"), argon("m=64,t=1,p=0"), argon("m=4,t=1,p=1"), argon("m=64,t=1,p=1,keyid=x"), argon("t=1,m=64,p=1"), argon("m=-1,t=1,p=1"),
+		strings.Replace(argon("m=64,t=1,p=1"), "v=19", "v=16", 1), strings.Replace(argon("m=64,t=1,p=1"), "argon2id", "argon2i", 1),
+		"$argon2id$v=19$m=64,t=1,p=1$c2FsdA$" + key, "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$a2V5", "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$" + strings.Repeat(key, 4),
+		"$2y$31$" + strings.Repeat("a", 53), "$2y$10$short", "$2y$xx$" + strings.Repeat("a", 53),
+	} {
+		if got, err := parseHash(h); err == nil {
+			t.Errorf("%s was taken: %+v", h, got)
+		}
+	}
+	for _, tc := range []struct{ text, want string }{
+		{"alice", ":1: the hash is neither"}, {"a b:" + argon("m=64,t=1,p=1"), ":1: a name cannot have"}, {":" + argon("m=64,t=1,p=1"), ":1: a line is name:hash"},
+		{"#\na:" + argon("m=64,t=1,p=1") + "\na:" + argon("m=64,t=1,p=1"), ":3: the name is there twice"},
+	} {
+		if err := CheckUsersFile(usersFile(t, tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "a2tr") {
+			t.Errorf("%q: %v", tc.text, err)
+		}
+	}
+}
+
+func TestANewHashIsItsOwnPasswords(t *testing.T) {
+	hashes := []string{newHash("sesame"), newHash("sesame")}
+	if hashes[0] == hashes[1] {
+		t.Error("two hashes have the same salt")
+	}
+	for _, text := range hashes {
+		h, err := parseHash(text)
+		if err != nil || !h.matches("sesame") || h.matches("Sesame") || h.matches("") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	long, err := bcrypt.GenerateFromPassword([]byte(strings.Repeat("x", bcryptLimit)), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := parseHash(string(long))
+	if err != nil || !h.matches(strings.Repeat("x", bcryptLimit)) || h.matches(strings.Repeat("x", bcryptLimit+1)) {
+		t.Errorf("a password that goes on behind what bcrypt looks at: %v", err)
+	}
+}
+
+func TestAnUnknownUserTakesAsLongAsAKnownOne(t *testing.T) {
+	u := &users{path: usersFile(t, "alice:"+newHash("sesame"))}
+	mine, known := u.lookup("alice")
+	other, stranger := u.lookup("carol")
+	if !known || stranger || other == nil || other.bytes() != mine.bytes() || other.time != mine.time {
+		t.Errorf("%+v %v, %+v %v", mine, known, other, stranger)
+	}
+}
