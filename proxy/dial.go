@@ -190,6 +190,7 @@ func (u *upstream) ehlo(name string) error {
 func (u *upstream) mechanisms() (names []string) {
 	for name := range strings.FieldsSeq(strings.ToUpper(u.caps["AUTH"])) {
 		switch {
+		case slices.Contains(names, name): // AUTH and AUTH= say the same
 		case strings.HasSuffix(name, "-PLUS"), name == "EXTERNAL", name == "GSSAPI", name == "NTLM", name == "DIGEST-MD5":
 		default:
 			names = append(names, name)

@@ -34,6 +34,7 @@ type account struct {
 	reread   func(context.Context) (string, error)
 
 	mu       sync.Mutex
+	worked   mechanism // zero: none yet
 	password string
 	readAt   time.Time // when it was last read again
 }
@@ -116,29 +117,61 @@ func (a *account) logIn(u *upstream, password string) error {
 		return errInTheClear
 	}
 	offered := u.mechanisms()
-	for _, m := range mechanisms {
-		if slices.Contains(offered, m.name) {
-			return u.exchange(m.begin(a.username, password))
+	err := error(errNoMechanism)
+	for _, m := range a.preferred() {
+		if !slices.Contains(offered, m.name) || err == errLoginRefused && !m.token {
+			continue // a password that was refused is no better in another form
 		}
+		switch tried := u.exchange(m.begin(a.username, password)); {
+		case tried == nil:
+			a.prefer(m)
+			return nil
+		case tried != errLoginRefused && err == errLoginRefused:
+			return err // it takes one attempt only
+		case tried != errLoginRefused:
+			return tried
+		}
+		err = errLoginRefused
 	}
-	return errNoMechanism
+	return err
 }
 
-// mechanisms are the ways to log in, the strongest first. Those that take an
-// OAuth token come last: nothing says whether a password is one, so they are
-// for upstreams that take no password.
-var mechanisms = []struct {
+// preferred are the mechanisms in the order in which to try them: first the
+// one that worked last.
+func (a *account) preferred() []mechanism {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.worked.begin == nil {
+		return mechanisms
+	}
+	return append([]mechanism{a.worked}, mechanisms...)
+}
+
+func (a *account) prefer(m mechanism) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.worked = m
+}
+
+// A mechanism is a way to log in.
+type mechanism struct {
 	name  string
+	token bool // it takes an OAuth token for a password
 	begin func(username, password string) sasl.Client
-}{
-	{"SCRAM-SHA-256", newScram},
-	{"CRAM-MD5", func(username, password string) sasl.Client { return &cramMD5{username, password} }},
-	{"PLAIN", func(username, password string) sasl.Client { return sasl.NewPlainClient("", username, password) }},
-	{"LOGIN", func(username, password string) sasl.Client { return &login{answers: []string{username, password}} }},
-	{"OAUTHBEARER", func(username, token string) sasl.Client { // RFC 7628 section 3.1
+}
+
+// mechanisms are those that are known, the strongest first. Those that take an
+// OAuth token come last: nothing says whether a password is one, so they are
+// for upstreams that refuse it as a password, or take none.
+var mechanisms = []mechanism{
+	{"SCRAM-SHA-256", false, newScram},
+	{"CRAM-MD5", false, func(username, password string) sasl.Client { return &cramMD5{username, password} }},
+	{"PLAIN", false, func(username, password string) sasl.Client { return sasl.NewPlainClient("", username, password) }},
+	{"LOGIN", false, func(username, password string) sasl.Client { return &login{answers: []string{username, password}} }},
+	{"OAUTHBEARER", true, func(username, token string) sasl.Client { // RFC 7628 section 3.1
 		return &bearer{"OAUTHBEARER", "n,a=" + username + ",\x01auth=Bearer " + token + "\x01\x01", "\x01"}
 	}},
-	{"XOAUTH2", func(username, token string) sasl.Client {
+	{"XOAUTH2", true, func(username, token string) sasl.Client {
 		return &bearer{"XOAUTH2", "user=" + username + "\x01auth=Bearer " + token + "\x01\x01", ""}
 	}},
 }

@@ -191,6 +191,31 @@ func TestSendguardLogsInWithTheStrongestMechanismOffered(t *testing.T) {
 	}
 }
 
+func TestATokenIsTriedAsOneWhereItIsNoPassword(t *testing.T) {
+	u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
+	u.caps = []string{"SIZE 1000", "AUTH LOGIN PLAIN XOAUTH2"}
+	u.on = func(line string) string {
+		said := server.on(line)
+		if said == loginOK && server.used[len(server.used)-1] == "PLAIN" {
+			return loginRefused // it takes tokens only, and still offers the others
+		}
+		return said
+	}
+	g := newGuard(t, u, withLogin(rightPassword, nil))
+	for range 2 {
+		c := g.greeted()
+		c.message(plain, "250")
+		c.cmd("QUIT", "221")
+		c.ended()
+	}
+	if want := []string{"PLAIN", "XOAUTH2", "XOAUTH2"}; !slices.Equal(server.used, want) {
+		t.Errorf("used %q, want %q", server.used, want)
+	}
+	if n := g.counter("sendguard_session_faults_total"); n != 0 {
+		t.Errorf("%v faults", n)
+	}
+}
+
 func TestALoginThatGoesWrong(t *testing.T) {
 	first := func(line string) string { // the server's first message, with the client's nonce
 		text, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(line, "AUTH SCRAM-SHA-256 "))
