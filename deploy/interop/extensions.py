@@ -115,8 +115,7 @@ if __name__ == "__main__":
     with Lab() as lab:
         upstream = Upstream(lab, [line for line, _ in ANNOUNCED])
         port = lab.port()
-        sendguard(lab, "sendguard", f"routes: [{{listen: '127.0.0.1:{port}', upstream: {{address: '127.0.0.1:{upstream.port}', tls: none}}}}]\n"
-                  "metrics: {listen: 127.0.0.1:@METRICS@}\n", port)
+        sendguard(lab, "sendguard", f"routes: [{{listen: '127.0.0.1:{port}', upstream: {{address: '127.0.0.1:{upstream.port}', tls: none}}}}]\n", port)
         client = Client(port)
         upstream.lines.clear()
         fine = announcements(upstream, client)

@@ -75,9 +75,12 @@ class Lab:
         """A folder outside of scratch that a program insists on. It is removed
         at the end if it was not there before."""
         if not os.path.exists(path):
+            top = path
+            while not os.path.exists(os.path.dirname(top)):
+                top = os.path.dirname(top)
             os.makedirs(path)
             os.chmod(path, mode)
-            self.exit.callback(shutil.rmtree, path, ignore_errors=True)
+            self.exit.callback(shutil.rmtree, top, ignore_errors=True)
 
     def start(self, name, argv, port, env=None):
         """Starts a server in the foreground and waits until it listens."""
@@ -226,8 +229,12 @@ class Tap(socketserver.ThreadingTCPServer):
         self.onward = port
         self.clear()
         threading.Thread(target=self.serve_forever, daemon=True).start()
-        lab.exit.callback(self.server_close)
-        lab.exit.callback(self.shutdown)
+        lab.exit.callback(self.close)
+
+    def close(self):
+        """Takes no further connections."""
+        self.shutdown()
+        self.server_close()
 
     def clear(self):
         self.client, self.server = bytearray(), bytearray()
@@ -269,12 +276,11 @@ def pump(source, target, record):
 
 
 def sendguard(lab, name, config, port):
-    """Starts sendguard, built from this repository, with a configuration that
-    has @METRICS@ where the port of the metrics goes. Returns that port."""
+    """Starts sendguard, built from this repository. Returns its process and the
+    port of its metrics."""
     metrics = lab.port()
-    path = lab.write(name + ".yaml", config.replace("@METRICS@", str(metrics)))
-    lab.start(name, [os.environ["SENDGUARD"], "serve", "--config", path], port)
-    return metrics
+    path = lab.write(name + ".yaml", config + f"metrics: {{listen: {HOST}:{metrics}}}\n")
+    return lab.start(name, [os.environ["SENDGUARD"], "serve", "--config", path], port), metrics
 
 
 def count(metrics, sample):

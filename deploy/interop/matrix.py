@@ -25,7 +25,7 @@ class Matrix:
             routes += (f"  - name: {word(name)}\n    listen: 127.0.0.1:{listen}\n"
                        f"    upstream: {{address: 127.0.0.1:{port}, tls: starttls, ca_file: {cert}}}\n")
             self.taps[name] = Tap(lab, listen)
-        self.metrics = sendguard(lab, "sendguard", f"routes:\n{routes}metrics: {{listen: 127.0.0.1:@METRICS@}}\n", listen)
+        _, self.metrics = sendguard(lab, "sendguard", "routes:\n" + routes, listen)
 
         ways = {f"{password}.{word(s)}@example.org": (tap.port, password) for s, tap in self.taps.items() for password in (PASSWORD, WRONG)}
         self.clients = clients.ALL | {"Postfix": clients.PostfixClient(lab, ways)}

@@ -123,13 +123,13 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
     return port
 
 
-def dovecot_server(lab, cert, key, sink):
+def dovecot_server(lab, cert, key, sink, user=USER, password=PASSWORD):
     """Dovecot submission, and its logins for Postfix. Returns both ports."""
     port, auth = lab.port(), lab.port()
     base = lab.folder("dovecot")
     lab.folder("dovecot", "home")
     shutil.chown(os.path.join(base, "home"), "mail", "mail")
-    users = lab.write("dovecot/users", f"{USER}:{{PLAIN}}{PASSWORD}\n")
+    users = lab.write("dovecot/users", f"{user}:{{PLAIN}}{password}\n")
     conf = lab.write("dovecot/dovecot.conf", f"""\
 base_dir = {base}/run
 state_dir = {base}/state
