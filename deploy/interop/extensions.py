@@ -21,7 +21,7 @@ ANNOUNCED = [
     ("LIMITS RCPTMAX=100", None), ("FUTURERELEASE 86400 2026-12-31T00:00:00Z", None), ("NO-SOLICITING net.example:ADV", None), ("X-FOO bar", None),
 ]
 
-# Commands of the client. {}: what the upstream gets is the same; else the
+# Commands of the client. None: the upstream gets the same; else the
 # beginning of the reply that the guard gives in its stead.
 COMMANDS = [
     ("MAIL FROM:<a@example.org> SIZE=1000", None), ("MAIL FROM:<a@example.org> BODY=8BITMIME", None),

@@ -36,8 +36,6 @@ class Lab:
         return self
 
     def __exit__(self, *error):
-        if os.environ.get("KEEP"):
-            subprocess.run(["cp", "-r", self.dir, os.environ["KEEP"]])
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # let the end be an end
         self.exit.close()

@@ -63,6 +63,10 @@ def say(title, *lines):
         print("  " + line)
 
 
+def named(bounce):
+    return len(set(re.findall(r"Final-Recipient: rfc822; (\S+)", bounce)))
+
+
 def try_again(lab):
     t = Trial(lab, "again")
     t.replies = [AGAIN]
@@ -86,9 +90,8 @@ def refused(lab):
     must(["postqueue", "-c", t.postfix.config, "-f"])
     say(f"20 recipients, {AGAIN[:9]}, and {NEVER[:9]} at the second try", *t.fates(queue_id, 40))
     text = t.bounce()
-    named = set(re.findall(r"Final-Recipient: rfc822; (\S+)", text))
     head, _, report = text.partition("Content-Type: message/delivery-status")
-    say(f"the bounce names {len(named)} recipients; its text begins", *head.split("\r\n\r\n", 2)[2].splitlines()[:26])
+    say(f"the bounce names {named(text)} recipients; its text begins", *head.split("\r\n\r\n", 2)[2].splitlines()[:26])
     say("its report for one of them", *report.split("\r\n\r\n")[2].splitlines())
 
 
@@ -97,6 +100,10 @@ def batches(lab):
     queue_id = t.submit(120)
     t.fates(queue_id, 120)
     say("120 recipients", f"recipients of each transaction: {t.seen}", f"messages under way at the same time: {t.most_busy}")
+    t.replies = [NEVER] * 3
+    queue_id = t.submit(120)
+    say("120 recipients, each transaction refused", *t.fates(queue_id, 120), f"recipients that the bounce names: {named(t.bounce())}",
+        f"bounces: {len(t.upstream.find('Undelivered'))}")
 
 
 if __name__ == "__main__":

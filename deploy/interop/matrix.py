@@ -84,7 +84,7 @@ class Matrix:
         told, direct = tap.reply(535), login_reply(self.servers[server], tap.mechanism())
         if told != direct:
             return self.odd(client, server, "OTHER-535", f"told {told!r}, without the guard {direct!r}: {shown}")
-        if status in (0, None) or clients.SHOWN_FOR_535.get(client, "535") not in shown:
+        if status in (0, None) or not any(words in shown for words in ("535", direct[4:], clients.SHOWN_FOR_535.get(client, "535"))):
             return self.odd(client, server, "535-UNSEEN", f"exit status {status}: {shown}")
         return "535"
 
