@@ -32,6 +32,13 @@ func (s *session) secured() bool {
 	return ok
 }
 
+// isPrivate reports whether nobody else can read what the client's side sends:
+// what REQUIRETLS asks of it (RFC 8689 section 2).
+func (s *session) isPrivate() bool {
+	from := addrPort(s.client.RemoteAddr())
+	return s.secured() || !s.ProxyProtocol && (!from.IsValid() || from.Addr().IsLoopback())
+}
+
 // tlsDue reports whether the client must begin TLS before all else.
 func (s *session) tlsDue() bool { return s.tls != nil && !s.secured() }
 

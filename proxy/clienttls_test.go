@@ -297,25 +297,34 @@ func tryStart(t *testing.T, r Route) error {
 	return err
 }
 
-func TestWhatBothSidesMustEncryptIsOfferedWithinTLSOnly(t *testing.T) {
+func TestWhatIsOfferedDependsOnWhoCanReadIt(t *testing.T) {
+	offers := []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-1"}
+	const loopback, proxied, secure = "loopback", "proxied", "secure"
 	for _, tc := range []struct {
-		secure     bool
-		auth, want []string
+		client      string
+		offer, want []string
 	}{
-		{false, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-1"}, []string{"AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-1"}},
+		{loopback, offers, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-1"}},
+		{proxied, offers, []string{"AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-1"}}, // from wherever
 		// Offered the plain form alone, a client would say that it could bind to the channel.
-		{true, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-1"}, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-1"}},
-		{true, []string{"NOTHING"}, nil},
+		{secure, offers, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-1"}},
+		{secure, []string{"NOTHING"}, nil},
 	} {
 		u, p := newUpstream(t), newPair(t, TLSImplicit)
-		u.caps = append([]string{"8BITMIME"}, tc.auth...)
+		u.caps = append([]string{"8BITMIME"}, tc.offer...)
 		change := func(*setup) {}
-		if tc.secure {
+		switch tc.client {
+		case secure:
 			change = p.on
+		case proxied:
+			change = func(s *setup) { s.route = func(r *Route) { r.ProxyProtocol = true } }
 		}
 		c := newGuard(t, u, change).dial()
-		if tc.secure {
+		switch tc.client {
+		case secure:
 			c.handshake(p.config())
+		case proxied:
+			c.send("PROXY TCP4 192.0.2.1 192.0.2.2 1000 587\r\n")
 		}
 		c.want("220")
 		var got []string
@@ -327,7 +336,7 @@ func TestWhatBothSidesMustEncryptIsOfferedWithinTLSOnly(t *testing.T) {
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%+v: offered %q", tc, got)
 		}
-		if tc.secure {
+		if tc.client == secure {
 			c.cmd("AUTH SCRAM-SHA-256 "+b64("y,,n=me,r=abc"), "50")
 		}
 	}

@@ -66,7 +66,7 @@ var extensions = []string{"8BITMIME", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERB
 func (s *session) ehloReply() []byte {
 	lines := []string{localName, "PIPELINING", "ENHANCEDSTATUSCODES"}
 	for _, keyword := range extensions {
-		if s.offers(keyword) && (keyword != "REQUIRETLS" || s.secured()) { // only within TLS, RFC 8689 section 2
+		if s.offers(keyword) && (keyword != "REQUIRETLS" || s.isPrivate()) {
 			lines = append(lines, strings.TrimSpace(keyword+" "+s.caps[keyword]))
 		}
 	}
