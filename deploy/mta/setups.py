@@ -37,12 +37,8 @@ class Setup:
         if "smtp.example.com:587" in guard:  # a provider with logins
             provider, _ = dovecot_server(lab, cert, key, self.sink.port, SENDER, "secret")
             guard = guard.replace("smtp.example.com:587", f"localhost:{provider}")
-        if "smtp.example.com:25" in guard:  # one that knows us by our address
-            provider = lab.port()
-            Postfix(lab, "provider", f"relayhost = [{HOST}]:{self.sink.port}\nsmtpd_tls_security_level = encrypt\n"
-                    f"smtpd_tls_cert_file = {cert}\nsmtpd_tls_key_file = {key}\n", f"{HOST}:{provider} inet n - n - - smtpd\n")
-            guard = guard.replace("smtp.example.com:25", f"localhost:{provider}")
         os.environ["SSL_CERT_FILE"] = cert  # the system's roots, for sendguard
+        os.environ["SMTP_PASSWORD"] = "secret"
         self.guard, _ = sendguard(lab, "sendguard", guard, self.guard_port)
         self.tap = Tap(lab, self.guard_port)
         self.ports[listen] = self.tap.port
