@@ -195,11 +195,8 @@ func (s *stage) say(what, is string) { fmt.Fprintf(s.out, "   %-20s %s\n", what+
 
 // shown says whose addresses a message shows, in which fields.
 func (s *stage) shown(message string) string {
-	header, _, _ := strings.Cut(message, "\r\n\r\n")
-	if !strings.Contains(message, "\r\n") {
-		header, _, _ = strings.Cut(message, "\n\n")
-		header = strings.ReplaceAll(header, "\n", "\r\n")
-	}
+	header, _, _ := strings.Cut(message, "\n\n")
+	header = strings.ReplaceAll(header, "\n", "\r\n")
 	e := s.viewer.Decide(policy.Message{Header: []byte(header), Sender: "joe@seeker.example"}).Exposure
 	var in []string
 	for _, f := range e.Fields {
@@ -212,8 +209,8 @@ func (s *stage) shown(message string) string {
 }
 
 func subjectOf(message string) string {
-	_, rest, _ := strings.Cut(message, "\r\nSubject:")
-	subject, _, _ := strings.Cut(rest, "\r\n")
+	_, rest, _ := strings.Cut(message, "\nSubject:")
+	subject, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimSpace(subject)
 }
 

@@ -73,22 +73,23 @@ func (s *Server) Close() error {
 }
 
 // keep writes a message under a name that nothing else has, in tmp first and
-// then in new, so that no reader finds half of it.
+// then in new, so that no reader finds half of it. Lines end in LF, as programs
+// that read a Maildir expect.
 func (s *Server) keep(from string, to []string, r io.Reader) error {
 	s.mu.Lock()
 	s.count++
 	name := fmt.Sprintf("%d.%d_%d.localhost", time.Now().UnixNano(), os.Getpid(), s.count)
 	s.mu.Unlock()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Return-Path: <%s>\r\n", from)
+	fmt.Fprintf(&b, "Return-Path: <%s>\n", from)
 	for _, rcpt := range to {
-		fmt.Fprintf(&b, "X-Envelope-To: <%s>\r\n", rcpt)
+		fmt.Fprintf(&b, "X-Envelope-To: <%s>\n", rcpt)
 	}
 	if _, err := b.ReadFrom(r); err != nil {
 		return err
 	}
 	tmp := filepath.Join(s.dir, "tmp", name)
-	if err := os.WriteFile(tmp, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(tmp, bytes.ReplaceAll(b.Bytes(), []byte("\r\n"), []byte("\n")), 0o600); err != nil {
 		return errors.Join(errCannotKeep, os.Remove(tmp))
 	}
 	return os.Rename(tmp, filepath.Join(s.dir, "new", name))
