@@ -22,10 +22,11 @@
 // header.go finds the fields. address.go scans for addresses, with quoted.go
 // and words.go for what is written in another way, and domain.go and
 // addressset.go to tell which are the same. exposure.go and organisation.go
-// count. policy.go decides by the values that rules.go finds; override.go and
-// conceal.go and individual.go say which bytes go, rewrite.go takes them out, and
-// content.go says when they must stay. wrapped.go finds copies of the header in
-// the body. fingerprint.go tells whether a message is one that was seen before.
+// count. policy.go has what a policy says and decide.go what it decides, by the
+// values that rules.go finds; override.go, conceal.go and individual.go say which
+// bytes go, rewrite.go takes them out, and content.go says when they must stay.
+// wrapped.go finds copies of the header in the body. fingerprint.go tells whether
+// a message is one that was seen before.
 //
 // inspect.go counts what a body shows while it streams past, in bounded memory:
 // inspectpart.go takes it apart, inspecttype.go says how a part is read,

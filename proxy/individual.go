@@ -163,6 +163,7 @@ func (r *run) transact(to recipient) (reply, error) {
 		flight = append([]command{{"rset", []byte("RSET\r\n")}}, flight...)
 	}
 	r.inside = true
+	r.up.transactions++
 	said, err := r.up.fly(flight, r.up.pipelines(), r.patience())
 	if err != nil || said.code != 354 {
 		return said, err

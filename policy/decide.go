@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"bytes"
+	"slices"
+)
+
+// A Message is what Decide looks at.
+type Message struct {
+	// Header is the header as the client sent it, without dot-stuffing, with
+	// the empty line that ends it where there is one.
+	Header []byte
+	// Sender is the reverse-path of the envelope, without angle brackets.
+	Sender string
+	// Recipients are the forward-paths of the envelope, without angle brackets.
+	Recipients []string
+	// Route is the name of the route that the message takes.
+	Route string
+	// User is the name that the client has logged in with at sendguard; "" is none.
+	User string
+	// Organisations has them counted even where no limit needs it.
+	Organisations bool
+	// Body is the begin of the body, as far as WantsBody asks for it. BodyCut says
+	// that the body goes on behind it.
+	Body    []byte
+	BodyCut bool
+}
+
+// A Verdict is what is to be done with one message, and why.
+type Verdict struct {
+	Action   Action // what was decided
+	Rule     string // the rule that decided
+	Reason   Reason
+	Exposure Exposure
+
+	// Count and Limit belong to the limit that was exceeded, which CountOf
+	// names: it is Reason but where a rewrite was refused.
+	Count   int
+	Limit   Limit
+	CountOf Reason
+	body    bodyLimit
+	// Claimed is the number of a wrong override tag, or -1.
+	Claimed int
+	// Line is where a header cannot be read, the first line being 1.
+	Line int
+
+	// Concealed is how many addresses a rewrite took out of sight.
+	Concealed int
+	// Override says that [show N] would lift the limits, Hint what a refusal
+	// ends with, Outside that there is an inside.
+	Override, Outside bool
+	Hint              string
+
+	// Header is the header to send, Body the begin of the body: the bytes that
+	// came, or a copy of them with what had to go cut out. They are nil where the
+	// message is refused, and for Individual, which has CopyFor.
+	Header, Body []byte
+	Rewritten    bool
+
+	copies *copier
+}
+
+// Refused reports whether the message must not go out.
+func (v *Verdict) Refused() bool { return v.Action == Reject }
+
+// RefusedFor is the verdict for a message that may go out by its header, but
+// not for what its body shows: a bare CR or LF, or an invitation.
+func (v Verdict) RefusedFor(r Reason) Verdict {
+	v.Action, v.Reason, v.Header, v.Body, v.Rewritten, v.copies, v.Concealed = Reject, r, nil, nil, false, nil, 0
+	v.body = bodyLimit{limit: Unlimited}
+	return v
+}
+
+// Decide says what is to be done with a message. A header that cannot be read
+// as one is refused whatever the action.
+func (p *Policy) Decide(m Message) Verdict {
+	d := p.look(&m)
+	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
+		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0, body: bodyLimit{limit: Unlimited}}
+	v.Exposure = d.expose(d.headers)
+	if defect := d.outer.defect; defect.reason != "" {
+		v = v.RefusedFor(defect.reason)
+		v.Line = defect.line
+		return v
+	}
+	if d.rule.action != Allow {
+		v.Reason, v.Count, v.Limit = d.rule.exceeded(v.Exposure)
+		v.CountOf = v.Reason
+	}
+	e := d.stripped()
+	if v.Reason != ReasonNone {
+		e.add(d.overLimit(&v))
+	}
+	switch {
+	case v.Refused():
+		return v
+	case v.Action == Individual:
+		v.copies, v.Rewritten = d.copier(e), true
+	default:
+		v.Header, v.Body, v.Rewritten = d.apply(e)
+	}
+	v.Claimed = -1
+	v.body = d.leftToBody(&v)
+	return v
+}
+
+// A decision is what Decide knows about one message.
+type decision struct {
+	*Policy
+	message *Message
+	headers []shownHeader // the message's own first, then its copies in the body
+	outer   *header       // the first of them
+	signed  [kindCount]bool
+	own     *addressSet // the sender's addresses, which do not count
+	rule    *values
+}
+
+// look takes a message apart.
+func (p *Policy) look(m *Message) *decision {
+	outer := parseHeader(m.Header)
+	w := outer.copies(m.Body)
+	if w.open && m.BodyCut {
+		outer.defective(ReasonUnreadableHeader, bytes.Count(outer.raw, crlf)+1)
+	}
+	if outer.has(kindDKIMSignature) { // it covers the body, too
+		for i := range w.found {
+			w.found[i].fixed = true
+		}
+	}
+	d := &decision{Policy: p, message: m, headers: append([]shownHeader{{header: outer}}, w.found...)}
+	d.outer = &d.headers[0].header
+	d.signed = d.outer.signedKinds()
+	d.own = d.outer.ownAddresses(m.Sender)
+	d.rule = p.valuesFor(d.outer, m)
+	return d
+}
+
+// hidden reports a field that is taken out before the message goes on.
+func (d *decision) hidden(h *shownHeader, f field) bool {
+	return d.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !h.fixed && !d.signed[f.kind]
+}
+
+// stripped takes out the fields that are hidden.
+func (d *decision) stripped() edits {
+	e := make(edits, len(d.headers))
+	for n := range d.headers {
+		h := &d.headers[n]
+		for _, f := range h.fields {
+			if d.hidden(h, f) {
+				e[n] = append(e[n], cut{start: f.start, end: f.end})
+			}
+		}
+	}
+	return e
+}
+
+// overLimit decides about a message that is over a limit, and returns the edits
+// that this takes.
+func (d *decision) overLimit(v *Verdict) (e edits) {
+	v.Action = d.rule.action
+	if d.rule.override {
+		found, wrong, e := d.override(v.Count)
+		if found {
+			v.Action = Override
+			return e
+		}
+		v.Claimed = wrong
+	}
+	var changed [kindCount]bool
+	switch v.Action {
+	case Bcc:
+		e, changed = d.conceal()
+	case Individual:
+		e, changed = d.single()
+	default:
+		return nil
+	}
+	if reason := d.rewriteRefusal(changed); reason != ReasonNone {
+		v.Action, v.Reason = Reject, reason
+		return nil
+	}
+	after := d.expose(d.afterwards(e))
+	if reason, _, _ := d.rule.exceeded(after); reason != ReasonNone {
+		v.Action = Reject
+		if d.hasFixedCopy() {
+			v.Reason = ReasonSigned // it repeats them
+		}
+		return nil
+	}
+	v.Concealed = v.Exposure.Visible - after.Visible
+	return e
+}
+
+// hasFixedCopy reports a copy of the header that cannot change.
+func (d *decision) hasFixedCopy() bool {
+	return slices.ContainsFunc(d.headers, func(h shownHeader) bool { return h.fixed })
+}
+
+// exceeded names the first limit that an exposure exceeds.
+func (r *values) exceeded(e Exposure) (Reason, int, Limit) {
+	switch {
+	case r.external.exceededBy(e.External):
+		return ReasonTooManyExternal, e.External, r.external
+	case r.organisations.exceededBy(e.Organisations):
+		return ReasonTooManyOrganisations, e.Organisations, r.organisations
+	case r.total.exceededBy(e.Visible):
+		return ReasonTooManyTotal, e.Visible, r.total
+	}
+	return ReasonNone, 0, Unlimited
+}
