@@ -97,6 +97,16 @@ func (d *decision) showsOutside(value []byte) (outside bool) {
 	return outside
 }
 
+// showsOthers reports whether a value shows an address that is not the sender's.
+func (d *decision) showsOthers(value []byte) bool {
+	for address := range distinctAddresses(value).all() {
+		if !d.own.has(address) {
+			return true
+		}
+	}
+	return false
+}
+
 // keptMailboxes returns the mailboxes of an address field that may stay: as
 // they are written where they hold one address, and as the bare address
 // otherwise. What they show together is looked at once more; where that is an

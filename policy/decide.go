@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"slices"
 )
 
 // A Message is what Decide looks at.
@@ -119,7 +118,7 @@ type decision struct {
 func (p *Policy) look(m *Message) *decision {
 	outer := parseHeader(m.Header)
 	w := outer.copies(m.Body)
-	if w.open && m.BodyCut {
+	if w.open && m.BodyCut || w.deep {
 		outer.defective(ReasonUnreadableHeader, bytes.Count(outer.raw, crlf)+1)
 	}
 	if outer.has(kindDKIMSignature) { // it covers the body, too
@@ -180,20 +179,29 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 		return nil
 	}
 	after := d.expose(d.afterwards(e))
-	if reason, _, _ := d.rule.exceeded(after); reason != ReasonNone {
+	switch reason, _, _ := d.rule.exceeded(after); {
+	case d.repeats(v.Action):
+		v.Action, v.Reason = Reject, ReasonSigned
+		return nil
+	case reason != ReasonNone:
 		v.Action = Reject
-		if d.hasFixedCopy() {
-			v.Reason = ReasonSigned // it repeats them
-		}
 		return nil
 	}
 	v.Concealed = v.Exposure.Visible - after.Visible
 	return e
 }
 
-// hasFixedCopy reports a copy of the header that cannot change.
-func (d *decision) hasFixedCopy() bool {
-	return slices.ContainsFunc(d.headers, func(h shownHeader) bool { return h.fixed })
+// repeats reports whether a copy of the header that cannot change shows what a
+// rewrite would take out of sight.
+func (d *decision) repeats(action Action) bool {
+	for _, h := range d.headers {
+		for _, f := range h.fields {
+			if h.fixed && concealed[f.kind] && (d.showsOutside(h.body(f)) || action == Individual && d.showsOthers(h.body(f))) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // exceeded names the first limit that an exposure exceeds.

@@ -10,14 +10,15 @@ import (
 
 // An Identity tells whether a message is one that was seen before.
 type Identity struct {
-	MessageID string   // as written, "" where there is none
+	MessageID string   // as written; where there is none, the Date
 	Subject   string   // as written, unfolded
 	Content   [32]byte // digest of the body
 }
 
 // A Fingerprint takes the identity of a message. Mail clients make new
-// boundaries (RFC 2046 section 5.1.1) for each try to send the same message, so
-// these are left out of the digest of its content.
+// boundaries (RFC 2046 section 5.1.1), and new names for pictures in the text
+// (RFC 2392), for each try to send the same message. So these are left out of
+// the digest of its content, as far as no encoding hides them.
 type Fingerprint struct {
 	identity   Identity
 	hash       hash.Hash
@@ -25,13 +26,14 @@ type Fingerprint struct {
 	line       []byte // the begin of the line that has not ended yet
 	long       bool   // the line is longer than is kept of it
 	inHeader   bool   // of a part
+	field      []byte // of that header, with its folded lines as far as they have come
 }
 
 // boundaryParameter is a boundary in a line of a part's header.
 var boundaryParameter = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))`)
 
-// Bounds for what a Fingerprint keeps. Lines of a part's header that are longer,
-// and further boundaries, belong to the content.
+// Bounds for what a Fingerprint keeps. Lines and fields that are longer, and
+// further boundaries, belong to the content.
 const (
 	maxKeptLine       = 4096
 	maxKeptBoundaries = 64
@@ -46,6 +48,9 @@ func NewFingerprint(raw []byte) *Fingerprint {
 	}
 	f := &Fingerprint{hash: sha256.New(), boundaries: h.boundaries()}
 	f.identity.MessageID, f.identity.Subject = text(kindMessageID), text(kindSubject)
+	if f.identity.MessageID == "" {
+		f.identity.MessageID = text(kindDate) // a mail server keeps it for all tries
+	}
 	return f
 }
 
@@ -63,9 +68,10 @@ func (f *Fingerprint) Write(p []byte) (int, error) {
 		case f.long:
 			f.hash.Write(piece)
 			f.long = !ended
-		case ended && len(f.line) == 0:
+		case ended && len(f.line) == 0 && len(piece) <= maxKeptLine:
 			f.takeLine(piece)
 		case len(f.line)+len(piece) > maxKeptLine:
+			f.endField()
 			f.hash.Write(f.line)
 			f.hash.Write(piece)
 			f.line, f.long = f.line[:0], !ended
@@ -81,19 +87,56 @@ func (f *Fingerprint) Write(p []byte) (int, error) {
 
 // takeLine takes a whole line, its end included.
 func (f *Fingerprint) takeLine(line []byte) {
-	if closing, ok := f.delimiter(line); ok {
+	closing, delimits := f.delimiter(line)
+	switch {
+	case delimits:
+		f.endField()
 		f.inHeader = !closing
 		f.hash.Write([]byte("--\r\n"))
+	case !f.inHeader:
+		f.hash.Write(withoutReferences(line))
+	case isBlank(line[0]) && len(f.field)+len(line) <= maxKeptLine: // folded
+		f.field = append(f.field, line...)
+	default:
+		f.endField()
+		f.field = append(f.field, line...)
+		f.inHeader = len(bytes.TrimSpace(line)) > 0
+	}
+	if !f.inHeader {
+		f.endField()
+	}
+}
+
+// endField takes a field of a part's header that is complete. It may tell a
+// boundary.
+func (f *Fingerprint) endField() {
+	if name, _, _ := bytes.Cut(f.field, []byte(":")); bytes.EqualFold(name, []byte("Content-ID")) {
+		f.field = f.field[:0]
+	}
+	places := boundaryParameter.FindSubmatchIndex(f.field)
+	if places == nil || len(f.boundaries) >= maxKeptBoundaries {
+		f.hash.Write(f.field)
+		f.field = f.field[:0]
 		return
 	}
-	if f.inHeader {
-		f.inHeader = len(bytes.TrimSpace(line)) > 0
-		if places := boundaryParameter.FindSubmatchIndex(line); places != nil {
-			f.takeBoundary(line, places)
-			return
-		}
+	start, end := places[2], places[3] // in quotes
+	if start < 0 {
+		start, end = places[4], places[5]
 	}
-	f.hash.Write(line)
+	f.boundaries = append(f.boundaries, string(f.field[start:end]))
+	f.hash.Write(f.field[:start])
+	f.hash.Write(f.field[end:])
+	f.field = f.field[:0]
+}
+
+// reference is what names a part from within another one.
+var reference = regexp.MustCompile(`(?i)cid:[^"'<>()\s]+`)
+
+func withoutReferences(line []byte) []byte {
+	if !bytes.Contains(line, []byte("cid:")) {
+		return line
+	}
+	return reference.ReplaceAll(line, []byte("cid:"))
 }
 
 // delimiter reports a line that parts a body, and whether it is the last one.
@@ -109,23 +152,9 @@ func (f *Fingerprint) delimiter(line []byte) (closing, ok bool) {
 	return closing, closing && slices.Contains(f.boundaries, string(rest))
 }
 
-// takeBoundary takes a line of a part's header that tells a boundary.
-func (f *Fingerprint) takeBoundary(line []byte, places []int) {
-	start, end := places[2], places[3] // in quotes
-	if start < 0 {
-		start, end = places[4], places[5]
-	}
-	if len(f.boundaries) >= maxKeptBoundaries {
-		f.hash.Write(line)
-		return
-	}
-	f.boundaries = append(f.boundaries, string(line[start:end]))
-	f.hash.Write(line[:start])
-	f.hash.Write(line[end:])
-}
-
 // Identity returns the identity of the message, when all of it was written.
 func (f *Fingerprint) Identity() Identity {
+	f.endField()
 	f.hash.Write(f.line)
 	f.line = nil
 	f.hash.Sum(f.identity.Content[:0])

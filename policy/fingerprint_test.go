@@ -22,9 +22,10 @@ Content-Type: multipart/alternative;
  boundary="----two"
 
 ------two
-Content-Type: text/plain
+Content-Type: text/html
+Content-ID: <part1.three@home.org>
 
-Hello, --one and --two
+Hello, --one and --two <img src="cid:part1.three@home.org">
 ------two--
 
 ------one--
@@ -35,9 +36,21 @@ func TestAMessageThatIsSentAgainHasTheSameContent(t *testing.T) {
 	if first.MessageID != "<1@home.org>" || first.Subject != "=?utf-8?q?h=C3=A4?= hello" {
 		t.Errorf("%+v", first)
 	}
-	again := strings.NewReplacer("----one", "----three", "----two", "----four", "<1@", "<2@").Replace(twoParts)
+	anew := strings.NewReplacer("----one", "----three", "----two", "----four", "<1@", "<2@", "part1.three", "part1.four")
+	again := anew.Replace(twoParts)
+	folded := strings.Replace(twoParts, "\n boundary=\"----two", "\n boundary=\n \"----two", 1)
+	if identityOf(folded).Content != identityOf(anew.Replace(folded)).Content {
+		t.Error("a boundary that is folded makes a difference")
+	}
 	if second := identityOf(again); second.Content != first.Content || second.MessageID == first.MessageID {
 		t.Errorf("new boundaries and a new Message-ID: %+v, not %+v", second, first)
+	}
+}
+
+func TestAMessageWithoutAMessageIDIsKnownByItsDate(t *testing.T) {
+	const date = "Thu, 26 Nov 2026 02:00:00 +0000"
+	if id := identityOf("Date: " + date + "\nSubject: x\n\ny\n"); id.MessageID != date {
+		t.Errorf("%+v", id)
 	}
 }
 
@@ -46,8 +59,8 @@ func TestAnotherTextIsAnotherContent(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"a word":                     {"Hello", "Hullo"},
 		"what looks like a boundary": {"--one and", "--three and"},
-		"a part header":              {"text/plain", "text/html"},
-		"a part less":                {"------two\nContent-Type: text/plain\n\n", ""},
+		"a part header":              {"text/html", "text/plain"},
+		"a part less":                {"------two\nContent-Type: text/html\n", ""},
 	} {
 		if other := identityOf(strings.Replace(twoParts, change[0], change[1], 1)); other.Content == first.Content {
 			t.Errorf("%s makes no difference", name)

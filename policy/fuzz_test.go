@@ -198,6 +198,8 @@ func FuzzFingerprint(f *testing.F) {
 // finds only adds to the count.
 func FuzzCopies(f *testing.F) {
 	f.Add([]byte("multipart/signed; boundary=b"), []byte("--b\r\nTo: a@x.org\r\n\r\n"))
+	many := strings.Repeat("multipart/a; boundary=a; boundary=b; boundary=c\r\nContent-Type: ", 20)
+	f.Add([]byte(many), []byte(strings.Repeat("--a\r\nContent-Type: "+many+"x\r\n\r\n--b\r\n\r\n--c\r\nTo: a@x.org\r\n\r\n", 20)))
 	f.Add([]byte("message/rfc822"), []byte("Content-Type: multipart/signed; boundary=\"\"\r\nTo: a@x.org\r\n\r\n"))
 	p, err := New(Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, BareNewline: RejectBare})
 	if err != nil {
@@ -207,6 +209,9 @@ func FuzzCopies(f *testing.F) {
 		header := slices.Concat([]byte("From: me@home.org\r\nTo: c@x.org\r\nContent-Type: "), contentType, []byte("\r\n\r\n"))
 		alone := p.Decide(Message{Header: header})
 		with := p.Decide(Message{Header: header, Body: body})
+		if outer := parseHeader(header); len(outer.copies(body).found) > maxHeaders {
+			t.Fatalf("%q %q: more than %d headers were looked at", contentType, body, maxHeaders)
+		}
 		if with.Exposure.Visible < alone.Exposure.Visible {
 			t.Fatalf("%q %q: %d, without the body %d", contentType, body, with.Exposure.Visible, alone.Exposure.Visible)
 		}

@@ -148,6 +148,7 @@ const (
 	kindContentType
 	kindContentTransferEncoding
 	kindMessageID
+	kindDate
 	kindCount
 )
 
@@ -172,6 +173,7 @@ var fieldNames = [kindCount]string{
 	kindContentType:             "Content-Type",
 	kindContentTransferEncoding: "Content-Transfer-Encoding",
 	kindMessageID:               "Message-ID",
+	kindDate:                    "Date",
 }
 
 // kindsByLength are the kinds by how long their names are.

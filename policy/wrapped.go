@@ -21,16 +21,21 @@ type shownHeader struct {
 	fixed bool // it cannot change: signed, or written in another way
 }
 
-// maxWraps is how many parts inside of each other are looked at.
-const maxWraps = 4
-
 // A walk goes through the first parts of a body.
 type walk struct {
 	body  []byte // its begin, at most MaxBody
 	found []shownHeader
 	more  bool // a part may begin behind it
 	open  bool // a header goes on behind it, or begins there for certain
+	deep  bool // there is more inside than is looked at
 }
+
+// The bounds of a walk: parts inside of each other, and headers in all. Mail
+// clients make a quarter of that at the most.
+const (
+	maxWraps   = 16
+	maxHeaders = 32
+)
 
 // copies looks for copies of h in the begin of a body. What is wrong with one
 // does not matter, but where it ends.
@@ -62,28 +67,24 @@ const legacyDisplay = "text/rfc822-headers"
 // where whole says so, and an attachment otherwise; signed says that nothing in
 // it can change (RFC 1847).
 func (w *walk) into(outer *header, at int, signed, whole bool, depth int) {
-	if depth == 0 {
-		return
+	types := outer.mediaTypes()
+	if slices.ContainsFunc(types, isMultipart) {
+		here := slices.Contains(types, "multipart/signed")
+		w.parts(outer, at, signed || here, whole && here, depth)
 	}
-	for _, t := range outer.mediaTypes() {
-		switch {
-		case isMultipart(t):
-			here := t == "multipart/signed"
-			w.parts(outer, at, signed || here, whole && here, depth)
-		case isMessage(t) && (whole || t == legacyDisplay):
-			w.message(outer, at, signed, depth)
-		}
+	if slices.ContainsFunc(types, func(t string) bool { return isMessage(t) && (whole || t == legacyDisplay) }) {
+		w.message(outer, at, signed, depth)
 	}
 }
 
-// parts looks into the first part of a multipart.
+// parts looks into the first part of a multipart. Whatever is wrong with its
+// boundary, the first line with two hyphens begins one for some mail client.
 func (w *walk) parts(outer *header, at int, signed, whole bool, depth int) {
-	for _, boundary := range outer.boundaries() {
-		if start := firstPart(w.body[at:], boundary); start >= 0 {
-			w.header(at+start, signed, whole, depth)
-		} else {
-			w.more, w.open = true, w.open || signed
-		}
+	starts, all := firstParts(w.body[at:], outer.boundaries())
+	w.more = w.more || !all
+	w.open = w.open || signed && len(starts) == 0
+	for _, start := range starts {
+		w.header(at+start, signed, whole, depth)
 	}
 }
 
@@ -97,7 +98,7 @@ func (w *walk) message(outer *header, at int, signed bool, depth int) {
 	inner := walk{body: decoded}
 	inner.header(0, true, true, depth)
 	w.found = append(w.found, inner.found...)
-	w.more, w.open = w.more || inner.more, w.open || inner.open
+	w.more, w.open, w.deep = w.more || inner.more, w.open || inner.open, w.deep || inner.deep
 }
 
 // header takes the header at body[at:], and looks into what it says to follow.
@@ -105,6 +106,10 @@ func (w *walk) header(at int, signed, whole bool, depth int) {
 	rest := w.body[at:]
 	if bytes.HasPrefix(rest, crlf) {
 		return // a part without a header
+	}
+	if depth == 0 || len(w.found) == maxHeaders {
+		w.deep = true
+		return
 	}
 	end := bytes.Index(rest, []byte("\r\n\r\n")) + len("\r\n\r\n")
 	if end < len("\r\n\r\n") {
@@ -119,7 +124,7 @@ func (w *walk) header(at int, signed, whole bool, depth int) {
 // (RFC 6532 section 3.7 allows one for message/global).
 func (h *header) decoded(body []byte) ([]byte, bool) {
 	for _, value := range h.bodies(kindContentTransferEncoding) {
-		switch strings.ToLower(string(withoutCFWS(value))) {
+		switch mediaType(string(value)) {
 		case "base64":
 			return decodeBase64(body), true
 		case "quoted-printable":
@@ -131,37 +136,51 @@ func (h *header) decoded(body []byte) ([]byte, bool) {
 }
 
 // boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
-// parameters or fields, mail clients differ in which they take.
+// parameters or fields, mail clients take the first or the last.
 func (h *header) boundaries() []string {
 	var values []string
 	for _, value := range h.bodies(kindContentType) {
 		values = append(values, strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", ""))
+	}
+	if n := len(values); n > 2 {
+		values = []string{values[0], values[n-1]}
 	}
 	all := parameter(values, "boundary")
 	for i, b := range all {
 		all[i] = strings.TrimRight(b, " \t")
 	}
 	all = slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
-	return all[:min(len(all), maxCandidates)]
+	if n := len(all); n > maxCandidates {
+		all = append(all[:maxCandidates-1], all[n-1])
+	}
+	return all
 }
 
 // maxCandidates is how many boundaries of one multipart are looked for.
 const maxCandidates = 4
 
-// firstPart returns where the first part of a multipart body begins, or -1.
-func firstPart(body []byte, boundary string) int {
-	delimiter := []byte("--" + boundary)
-	at := 0
-	if !bytes.HasPrefix(body, delimiter) {
-		n := bytes.Index(body, append([]byte("\r\n"), delimiter...))
-		if n < 0 {
-			return -1
+// firstParts returns where the first part of a multipart body may begin: behind
+// the first line with two hyphens, and behind the first one that each of the
+// boundaries makes. all says that each was found.
+func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
+	left := slices.Clone(boundaries)
+	for at := 0; at < len(body); {
+		end := lineEnd(body, at)
+		line := body[at:end]
+		at = end
+		if !bytes.HasPrefix(line, []byte("--")) || !bytes.HasSuffix(line, crlf) {
+			continue
 		}
-		at = n + len(crlf)
+		named := slices.Index(left, string(bytes.TrimRight(line[len("--"):], " \t\r\n")))
+		if named >= 0 {
+			left = slices.Delete(left, named, named+1)
+		}
+		if named >= 0 || len(starts) == 0 {
+			starts = append(starts, at)
+		}
+		if len(left) == 0 {
+			return starts, true
+		}
 	}
-	n := bytes.Index(body[at:], crlf)
-	if n < 0 {
-		return -1
-	}
-	return at + n + len(crlf)
+	return starts, false
 }
