@@ -38,8 +38,11 @@ type upstreamServer struct {
 	// on may answer a command itself; "" leaves it to the server, "close"
 	// closes the connection. It is called with "." at the end of a message and
 	// with "" for the greeting.
-	on   func(line string) string
-	caps []string
+	on func(line string) string
+	// after, if set, may say more behind the answer to a command, or when the
+	// begin of a message has come ("body").
+	after func(verb string, say func(string))
+	caps  []string
 	// endsAt are the sequences that end a message for this server.
 	endsAt []string
 	// cutAt, if set, is after how many bytes of a message it closes the
@@ -111,6 +114,11 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		say(usual)
 		return true
 	}
+	more := func(at string) {
+		if u.after != nil {
+			u.after(at, say)
+		}
+	}
 	if !answer("", "220 upstream.test ESMTP") {
 		return
 	}
@@ -152,6 +160,7 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			return
 		}
 		say(said)
+		more(verb)
 		switch {
 		case verb == "QUIT" && strings.HasPrefix(said, "221"):
 			return
@@ -159,6 +168,9 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			conn = tls.Server(conn, u.tls)
 			r = bufio.NewReader(conn)
 		case verb == "DATA" && strings.HasPrefix(said, "354"):
+			if _, err := r.Peek(1); err == nil {
+				more("body")
+			}
 			if !u.takeMessage(conn, r) {
 				return
 			}
