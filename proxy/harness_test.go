@@ -42,7 +42,11 @@ type upstreamServer struct {
 	// after, if set, may say more behind the answer to a command, or when the
 	// begin of a message has come ("body").
 	after func(verb string, say func(string))
-	caps  []string
+	// fail, if set, may do something else than answer; true ends the connection.
+	// It is asked for each command, "" for the greeting, "handshake", and "body"
+	// and "." for the begin and the end of a message.
+	fail func(at string, conn net.Conn) bool
+	caps []string
 	// endsAt are the sequences that end a message for this server.
 	endsAt []string
 	// cutAt, if set, is after how many bytes of a message it closes the
@@ -56,6 +60,7 @@ type upstreamServer struct {
 	keepLast bool
 
 	mu       sync.Mutex
+	open     int // connections
 	commands []string
 	messages []string // complete ones, as on the wire, without the final dot
 	broken   []string // those that broke off
@@ -87,7 +92,11 @@ func (u *upstreamServer) start() {
 			if err != nil {
 				return
 			}
-			u.wg.Go(func() { u.serve(conn) })
+			u.opened(1)
+			u.wg.Go(func() {
+				defer u.opened(-1)
+				u.serve(conn)
+			})
 		}
 	})
 }
@@ -100,7 +109,11 @@ func (u *upstreamServer) serve(conn net.Conn) {
 	}
 	r := bufio.NewReader(conn)
 	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
+	fails := func(at string) bool { return u.fail != nil && u.fail(at, conn) }
 	answer := func(line, usual string) bool {
+		if fails(line) {
+			return false
+		}
 		if u.on != nil {
 			if special := u.on(line); special == "close" {
 				return false
@@ -146,6 +159,9 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		case "AUTH":
 			reply = "235 2.7.0 welcome"
 		}
+		if fails(verb) {
+			return
+		}
 		said := reply
 		if u.on != nil {
 			if s := u.on(strings.TrimSuffix(line, "\r\n")); s != "" {
@@ -165,11 +181,16 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		case verb == "QUIT" && strings.HasPrefix(said, "221"):
 			return
 		case verb == "STARTTLS" && strings.HasPrefix(said, "220"):
+			if fails("handshake") {
+				return
+			}
 			conn = tls.Server(conn, u.tls)
 			r = bufio.NewReader(conn)
 		case verb == "DATA" && strings.HasPrefix(said, "354"):
 			if _, err := r.Peek(1); err == nil {
-				more("body")
+				if more("body"); fails("body") {
+					return
+				}
 			}
 			if !u.takeMessage(conn, r) {
 				return
@@ -179,6 +200,13 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			}
 		}
 	}
+}
+
+func (u *upstreamServer) opened(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.open += n
+	u.changed.Broadcast()
 }
 
 func (u *upstreamServer) takeMessage(conn net.Conn, r *bufio.Reader) bool {
