@@ -1,6 +1,9 @@
 package policy
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+)
 
 // TestCountsThatMustBeRight holds the counts that real incidents, and the bug
 // trackers of other projects, have made famous: each value is a To field.
@@ -36,5 +39,24 @@ func TestCountsThatMustBeRight(t *testing.T) {
 		if v.Exposure.Visible != want {
 			t.Errorf("To: %q shows %d, want %d", value, v.Exposure.Visible, want)
 		}
+	}
+}
+
+// TestCopiesDoNotNeedTheHeaderAnyMore: what it was read into is used for the
+// body while copies go out, which once put pieces of the body into their To.
+func TestCopiesDoNotNeedTheHeaderAnyMore(t *testing.T) {
+	p, err := New(Settings{External: 1, Organisations: Unlimited, Total: Unlimited, Action: Individual, BareNewline: RejectBare})
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := []byte("From: me@home.example\r\nTo: Ann <a@x.example>, b@y.example\r\nSubject: news\r\n\r\n")
+	v := p.Decide(Message{Header: header, Recipients: []string{"a@x.example", "b@y.example"}})
+	want, _ := v.CopyFor("a@x.example")
+	if v.Action != Individual || !bytes.Contains(want, []byte("To: Ann <a@x.example>\r\n")) {
+		t.Fatalf("%s: %q", v.Action, want)
+	}
+	clear(header)
+	if got, _ := v.CopyFor("a@x.example"); !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -70,7 +70,7 @@ func (d *decision) mailboxes() map[string][]byte {
 				continue
 			}
 			if key := string(addresses.key(0)); found[key] == nil {
-				found[key] = item
+				found[key] = bytes.Clone(item) // the header may be gone when copies are made
 			}
 		}
 	}
@@ -114,7 +114,8 @@ func (c *copier) overrides(n int) (found bool, wrong int) {
 
 // CopyFor returns the copy of a message whose Action is Individual for one
 // recipient, a forward-path of the envelope without angle brackets: its header
-// and the begin of its body. It shows that recipient alone.
+// and the begin of its body. It shows that recipient alone. What the Message was
+// decided from need not be there any more.
 func (v *Verdict) CopyFor(recipient string) (header, body []byte) {
 	set := newAddressSet()
 	set.addPath(recipient)

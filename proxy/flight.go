@@ -13,7 +13,7 @@ type command struct {
 // refusal, or 354. An error means that the replies may be out of step: the
 // connection must not be used any more.
 func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
-	if u.r.Buffered() > 0 { // said before it was asked, see command
+	if u.unasked() != nil { // see command
 		r, err := u.readReply(timeout)
 		if err == nil && r.code != 421 {
 			err = errProtocol

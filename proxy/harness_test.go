@@ -38,7 +38,14 @@ type upstreamServer struct {
 	// on may answer a command itself; "" leaves it to the server, "close"
 	// closes the connection. It is called with "." at the end of a message and
 	// with "" for the greeting.
-	on   func(line string) string
+	on func(line string) string
+	// after, if set, may say more behind the answer to a command, or when the
+	// begin of a message has come ("body").
+	after func(verb string, say func(string))
+	// fail, if set, may do something else than answer; true ends the connection.
+	// It is asked for each command, "" for the greeting, "handshake", and "body"
+	// and "." for the begin and the end of a message.
+	fail func(at string, conn net.Conn) bool
 	caps []string
 	// endsAt are the sequences that end a message for this server.
 	endsAt []string
@@ -53,6 +60,7 @@ type upstreamServer struct {
 	keepLast bool
 
 	mu       sync.Mutex
+	open     int // connections
 	commands []string
 	messages []string // complete ones, as on the wire, without the final dot
 	broken   []string // those that broke off
@@ -84,7 +92,11 @@ func (u *upstreamServer) start() {
 			if err != nil {
 				return
 			}
-			u.wg.Go(func() { u.serve(conn) })
+			u.opened(1)
+			u.wg.Go(func() {
+				defer u.opened(-1)
+				u.serve(conn)
+			})
 		}
 	})
 }
@@ -97,7 +109,11 @@ func (u *upstreamServer) serve(conn net.Conn) {
 	}
 	r := bufio.NewReader(conn)
 	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
+	fails := func(at string) bool { return u.fail != nil && u.fail(at, conn) }
 	answer := func(line, usual string) bool {
+		if fails(line) {
+			return false
+		}
 		if u.on != nil {
 			if special := u.on(line); special == "close" {
 				return false
@@ -110,6 +126,11 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		}
 		say(usual)
 		return true
+	}
+	more := func(at string) {
+		if u.after != nil {
+			u.after(at, say)
+		}
 	}
 	if !answer("", "220 upstream.test ESMTP") {
 		return
@@ -138,6 +159,9 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		case "AUTH":
 			reply = "235 2.7.0 welcome"
 		}
+		if fails(verb) {
+			return
+		}
 		said := reply
 		if u.on != nil {
 			if s := u.on(strings.TrimSuffix(line, "\r\n")); s != "" {
@@ -152,13 +176,22 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			return
 		}
 		say(said)
+		more(verb)
 		switch {
 		case verb == "QUIT" && strings.HasPrefix(said, "221"):
 			return
 		case verb == "STARTTLS" && strings.HasPrefix(said, "220"):
+			if fails("handshake") {
+				return
+			}
 			conn = tls.Server(conn, u.tls)
 			r = bufio.NewReader(conn)
 		case verb == "DATA" && strings.HasPrefix(said, "354"):
+			if _, err := r.Peek(1); err == nil {
+				if more("body"); fails("body") {
+					return
+				}
+			}
 			if !u.takeMessage(conn, r) {
 				return
 			}
@@ -167,6 +200,13 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			}
 		}
 	}
+}
+
+func (u *upstreamServer) opened(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.open += n
+	u.changed.Broadcast()
 }
 
 func (u *upstreamServer) takeMessage(conn net.Conn, r *bufio.Reader) bool {

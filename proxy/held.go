@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"io"
 )
 
@@ -62,12 +61,8 @@ func (m *passage) sendHeld(header []byte) reply {
 
 // writeHeld sends a message that is held. The client's own final dot has come.
 func (m *passage) writeHeld(begin []byte, held *spool) error {
-	err := m.up.write(begin)
-	if err == nil {
-		err = held.copyTo(m.up.write, *m.body.buf)
+	if err := m.up.writeMessage(begin); err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, errSpool) {
-		err = m.up.lastWord("message", err)
-	}
-	return err
+	return held.copyTo(m.up.writeMessage, *m.body.buf)
 }

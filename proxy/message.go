@@ -164,8 +164,8 @@ func (m *passage) send(header []byte) reply {
 		if m.last {
 			m.piece = append(m.piece, finalDot...) // the client's own has come
 		}
-		if err := m.up.write(m.piece); err != nil {
-			return m.upstreamLost(m.up.lastWord("message", err))
+		if err := m.up.writeMessage(m.piece); err != nil {
+			return m.upstreamLost(err)
 		}
 		if m.last {
 			return m.lastReply()

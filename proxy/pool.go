@@ -114,8 +114,7 @@ func (u *upstream) reset() bool {
 // came in since the last reply is no answer to anything that will be asked:
 // the upstream took leave, or is out of step.
 func (u *upstream) alive() bool {
-	u.conn.SetReadDeadline(time.Unix(1, 0)) // look into the buffers, TLS's included
-	if _, err := u.r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) || !silent(u.socket) {
+	if u.unasked() != nil {
 		return false
 	}
 	if time.Since(u.spoke) < restTime {

@@ -112,7 +112,7 @@ func (u *upstream) command(name string, line []byte) (reply, error) {
 }
 
 func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte) (reply, error) {
-	early := u.r.Buffered() > 0
+	early := u.unasked() != nil
 	if !early {
 		if err := u.write(line); err != nil {
 			return reply{}, u.lastWord(name, err)
@@ -127,6 +127,38 @@ func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte
 	}
 	u.replied(name, r.code)
 	return r, nil
+}
+
+// unasked returns an error where the upstream has said something that nobody
+// asked for, or has gone. It looks into the buffers, TLS's included, and at the
+// socket, and does not wait.
+func (u *upstream) unasked() error {
+	u.conn.SetReadDeadline(time.Unix(1, 0))
+	_, err := u.r.Peek(1)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !silent(u.socket) {
+		u.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // it may be about TLS alone
+		_, err = u.r.Peek(1)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	case err == nil:
+		return errProtocol
+	}
+	return err
+}
+
+// writeMessage sends a piece of a message. What the upstream says before it has
+// the final dot is no answer to the message, but may be why it is not taken.
+func (u *upstream) writeMessage(b []byte) error {
+	err := u.unasked()
+	if err == nil {
+		err = u.write(b)
+	}
+	if err != nil {
+		err = u.lastWord("message", err)
+	}
+	return err
 }
 
 // write sends bytes upstream, within the stall limit.
