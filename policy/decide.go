@@ -52,7 +52,7 @@ type Verdict struct {
 
 	// Header is the header to send, Body the begin of the body: the bytes that
 	// came, or a copy of them with what had to go cut out. They are nil where the
-	// message is refused, and for Individual, which has CopyFor.
+	// message is refused, and where it HasCopies.
 	Header, Body []byte
 	Rewritten    bool
 

@@ -112,8 +112,11 @@ func (c *copier) overrides(n int) (found bool, wrong int) {
 	return found, wrong
 }
 
-// CopyFor returns the copy of a message whose Action is Individual for one
-// recipient, a forward-path of the envelope without angle brackets: its header
+// HasCopies reports whether each recipient is to get a copy of their own.
+func (v *Verdict) HasCopies() bool { return v.copies != nil }
+
+// CopyFor returns the copy of a message that HasCopies for one recipient, a
+// forward-path of the envelope without angle brackets: its header
 // and the begin of its body. It shows that recipient alone. What the Message was
 // decided from need not be there any more.
 func (v *Verdict) CopyFor(recipient string) (header, body []byte) {

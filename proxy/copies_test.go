@@ -87,7 +87,7 @@ func TestATemporaryRefusalOutweighsOneForGood(t *testing.T) {
 	c.cmd("DATA", "354")
 	s.arm(0, "refuse")
 	c.send(newsletter("1", people(4)) + ".\r\n")
-	c.want("451 4.3.0 Sent to 2 of 4; send it again, and only the others get a copy. The reason: Mailbox full")
+	c.want("451 4.3.0 Sent to 2 of 4; send it again, and only those without a copy get one. The reason: Mailbox full")
 	c.message(plain, "250") // the connection is still in step
 }
 
@@ -147,7 +147,7 @@ func TestALongRunEndsAndTheNextTryGoesOn(t *testing.T) {
 	g := newGuard(t, s.u, individual, func(s *setup) { s.limits.TimeBudget = 1 })
 	to := people(4)
 	for i := 1; i < len(to); i++ {
-		want := fmt.Sprintf("451 4.3.0 Sent to %d of 4; send it again, and only the others get a copy. The reason: it takes too long", i)
+		want := fmt.Sprintf("451 4.3.0 Sent to %d of 4; send it again, and only those without a copy get one. The reason: it takes too long", i)
 		if r := g.trySend(newsletter("1", to), to); r != want {
 			t.Error(r)
 		}
@@ -320,5 +320,62 @@ func TestCopiesOfTheHeaderAreRewrittenForEachRecipient(t *testing.T) {
 		if got := s.got[r]; !slices.Equal(got, []string{message([]string{r})}) {
 			t.Errorf("%s got %.300q", r, got)
 		}
+	}
+}
+
+func TestRecipientsWithoutAngleBracketsAreRecipientsToo(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	c := g.greeted()
+	c.cmd("MAIL FROM:me@home.example", "250")
+	c.cmd("RCPT TO: p0@there.example NOTIFY=NEVER", "250")
+	c.cmd("RCPT TO:p1@there.example ORCPT=rfc822;<x@there.example>", "250")
+	c.cmd("DATA", "354")
+	c.send(newsletter("1", people(2)) + ".\r\n")
+	c.want("250 2.0.0 Sent: a copy of its own to each of 2 recipients")
+	for _, r := range people(2) {
+		if got := s.got[r]; !slices.Equal(got, []string{newsletter("1", []string{r})}) {
+			t.Errorf("%s got %q", r, got)
+		}
+	}
+}
+
+func TestThePathOfACommand(t *testing.T) {
+	for line, want := range map[string]string{
+		"RCPT TO:<a@x.example> NOTIFY=NEVER":   "a@x.example",
+		"RCPT TO: <a@x.example>":               "a@x.example",
+		"rcpt to:a@x.example ORCPT=rfc822;<b>": "a@x.example",
+		`RCPT TO:<"x@y> NOTIFY "@z.example>`:   `"x@y> NOTIFY "@z.example`,
+		`RCPT TO:"a b"@x.example X=1`:          `"a b"@x.example`,
+		"MAIL FROM:<>":                         "",
+		"MAIL FROM:<a@x.example":               "a@x.example",
+		"RCPT":                                 "",
+	} {
+		if got := pathOf([]byte(line + "\r\n")); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestARunEndsWhereNobodyCanNoteWhoHasACopy(t *testing.T) {
+	s := newCopyServer(t)
+	dir := t.TempDir()
+	g := newGuard(t, s.u, individual, func(s *setup) { s.state = "bolt:" + filepath.Join(dir, "state") })
+	usual := s.u.on
+	messages := 0
+	s.u.on = func(line string) string {
+		if line == "." {
+			if messages++; messages == 3 {
+				g.sends.Close()
+			}
+		}
+		return usual(line)
+	}
+	to := people(10)
+	if r := g.trySend(newsletter("1", to), to); r != "451 4.3.0 Sent to 3 of 10; send it again, and only those without a copy get one. The reason: cannot note who has a copy" {
+		t.Error(r)
+	}
+	if n := len(s.copies()); n != 3 {
+		t.Errorf("%d got a copy", n)
 	}
 }

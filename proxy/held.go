@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"time"
 )
 
 // A message is held where only the whole of it can decide what goes on, or
@@ -27,12 +28,24 @@ func (m *passage) holdBody(to io.Writer) (r reply, stop bool) {
 		if r, stop := m.check(m.piece); stop {
 			return r, true
 		}
+		m.keepAwake()
 	}
 	if _, err := to.Write(finalDot); err != nil {
 		return m.overLimit(faultSpool, ownReply(replySpool)), true
 	}
 	return reply{}, false
 }
+
+// keepAwake asks something of an upstream that has a transaction open and hears
+// nothing while a slow client sends: servers wait five minutes (RFC 5321 section
+// 4.5.3.2.7). Where it has gone all the same, that shows later.
+func (m *passage) keepAwake() {
+	if m.up != nil && time.Since(m.up.spoke) > awakeTime {
+		m.up.agrees("noop", "NOOP\r\n")
+	}
+}
+
+const awakeTime = time.Minute
 
 // sendHeld sends a message whose Subject has an override tag when the whole of
 // its body has decided about it: the tag may have to be taken out.

@@ -143,16 +143,19 @@ func (r *run) sendCopy(to recipient) {
 	}
 }
 
-// remember notes a copy that was accepted. What cannot be written now is tried
-// again with the next one.
+// remember notes a copy that was accepted. Where that fails the run ends: what
+// cannot be noted would be sent twice. Its own note is tried again at the end.
 func (r *run) remember(to recipient) {
 	err := r.send.Accepted(r.ctx, to.key())
-	if errors.Is(err, unfinished.ErrRunning) {
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, unfinished.ErrRunning):
 		r.over = "another sendguard has taken it up"
+	default:
+		r.over = "cannot note who has a copy"
 	}
-	if err != nil {
-		r.faultDetail(faultState, err.Error())
-	}
+	r.faultDetail(faultState, err.Error())
 }
 
 // transact is one transaction (RFC 5321 section 3.3) with all commands in one

@@ -223,20 +223,27 @@ func TestABodyThatCannotBeCountedForWantOfMemoryIsNotSent(t *testing.T) {
 }
 
 func TestCopiesAreSentWhereTheBodyIsConfirmed(t *testing.T) {
+	for _, picture := range []int{0, 1_000_000} { // all of the message at once, and not
+		for _, to := range [][]string{people(3), people(1)} {
+			copiesOfAConfirmedBody(t, picture, to)
+		}
+	}
+}
+
+func copiesOfAConfirmedBody(t *testing.T, picture int, to []string) {
 	s := newCopyServer(t)
 	g := newGuard(t, s.u, individual, inspecting(25))
-	to := people(3)
-	message := func(subject string, to []string) string {
-		m := strings.Replace(withList(43, 1_000_000), "Subject: the list", "Subject: "+subject, 1)
-		return strings.Replace(m, "you@there.example", strings.Join(to, ", "), 1)
+	message := func(subject string, shown []string) string {
+		m := strings.Replace(withList(43, picture), "Subject: the list", "Subject: "+subject, 1)
+		return strings.Replace(m, "you@there.example", strings.Join(shown, ", "), 1)
 	}
-	if r := g.trySend(message("the list [show 40]", to), to); !strings.HasPrefix(r, "550 5.7.1 Not sent: the subject says [show 40], but its text") {
+	if r := g.trySend(message("the list [show 40]", people(3)), to); !strings.HasPrefix(r, "550 5.7.1 Not sent: the subject says [show 40], but its text") {
 		t.Error(r)
 	}
 	if n := len(s.copies()); n > 0 {
 		t.Errorf("%d got a copy of what was refused", n)
 	}
-	if r := g.trySend(message("[show 43] the list", to), to); r[:3] != "250" {
+	if r := g.trySend(message("[show 43] the list", people(3)), to); r[:3] != "250" {
 		t.Error(r)
 	}
 	for _, r := range to {

@@ -89,7 +89,7 @@ func (m *passage) pass() reply {
 		return r
 	}
 	switch {
-	case m.verdict.Action == policy.Individual && len(m.rcpts) > 1:
+	case m.verdict.HasCopies() && len(m.rcpts) > 1:
 		return m.sendCopies(header)
 	case m.verdict.AwaitsBody() && !m.last:
 		return m.sendHeld(header)
@@ -183,7 +183,7 @@ func (m *passage) send(header []byte) reply {
 // of its body as the policy has looked at.
 func (m *passage) rewritten() []byte {
 	header, head := m.verdict.Header, m.verdict.Body
-	if m.verdict.Action == policy.Individual { // the only recipient's
+	if m.verdict.HasCopies() { // one, for the only recipient
 		header, head = m.verdict.CopyFor(m.rcpts[0].path)
 	}
 	return stuff(slices.Concat(header, head))

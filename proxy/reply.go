@@ -55,7 +55,7 @@ const (
 	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
 	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
 	replyCopies         = "250 2.0.0 Sent: a copy of its own to each of %d recipients\r\n"
-	replySomeCopies     = "451 4.3.0 Sent to %d of %d; send it again, and only the others get a copy. The reason: %s\r\n"
+	replySomeCopies     = "451 4.3.0 Sent to %d of %d; send it again, and only those without a copy get one. The reason: %s\r\n"
 	replyNoMoreCopies   = "%s Sent to %d of %d; the server refused the others: %s\r\n"
 	replyTwin           = "451 4.3.0 Not sent again: this very message is being sent at this moment, try again in a minute\r\n"
 	replyState          = "451 4.3.0 Not sent: cannot note who gets a copy, try again later\r\n"

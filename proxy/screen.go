@@ -114,25 +114,24 @@ func hasControls(line []byte) bool {
 	return false
 }
 
-// pathOf returns what stands between < and > in a MAIL or RCPT command; a
-// quoted local part may hold either.
+// pathOf returns the path of a MAIL or RCPT command: what stands between < and
+// >, or without these, which many servers take, the first word. A quoted local
+// part may hold any of them.
 func pathOf(line []byte) string {
-	start := bytes.IndexByte(line, '<')
-	if start < 0 {
-		return ""
-	}
+	_, path, _ := bytes.Cut(line, []byte(":"))
+	path, bracketed := bytes.CutPrefix(bytes.TrimLeft(path, " \t"), []byte("<"))
 	quoted := false
-	for i := start + 1; i < len(line); i++ {
-		switch c := line[i]; {
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
 		case c == '\\' && quoted:
 			i++
 		case c == '"':
 			quoted = !quoted
-		case c == '>' && !quoted:
-			return string(line[start+1 : i])
+		case !quoted && (c == '>' && bracketed || (c == ' ' || c == '\r') && !bracketed):
+			return string(path[:i])
 		}
 	}
-	return ""
+	return string(bytes.TrimSpace(path)) // what it may mean, the upstream has to know
 }
 
 // sizeOf returns the SIZE parameter of a MAIL command (RFC 1870), or 0.

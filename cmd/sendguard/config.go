@@ -198,7 +198,7 @@ func (m messageBytes) MarshalYAML() (any, error) {
 // A state names where unfinished sends are remembered.
 type state string
 
-var statePassword = regexp.MustCompile(`://[^/@]*@`)
+var statePassword = regexp.MustCompile(`://.*@`) // it may hold an @ itself
 
 // MarshalYAML hides the password of a Redis server.
 func (s state) MarshalYAML() (any, error) {

@@ -220,3 +220,11 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestThePasswordOfARedisIsNotPrinted(t *testing.T) {
+	path := writeConfig(t, minimal+"policy: {individual: {state: \"redis://guard:top@secret@127.0.0.1/0\"}}\n")
+	status, printed, stderr := command(t, "config", "--config", path)
+	if status != 0 || strings.Contains(printed, "top") || strings.Contains(printed, "secret") || !strings.Contains(printed, "state: redis://(hidden)@127.0.0.1/0") {
+		t.Errorf("%d %s %s", status, printed, stderr)
+	}
+}
