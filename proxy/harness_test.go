@@ -38,8 +38,10 @@ type upstreamServer struct {
 	// on may answer a command itself; "" leaves it to the server, "close"
 	// closes the connection. It is called with "." at the end of a message and
 	// with "" for the greeting.
-	on   func(line string) string
-	caps []string
+	on func(line string) string
+	// onEach, if set, makes an on for each connection.
+	onEach func() func(line string) string
+	caps   []string
 	// endsAt are the sequences that end a message for this server.
 	endsAt []string
 	// cutAt, if set, is after how many bytes of a message it closes the
@@ -96,10 +98,14 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		conn = tls.Server(conn, u.tls)
 	}
 	r := bufio.NewReader(conn)
+	on := u.on
+	if u.onEach != nil {
+		on = u.onEach()
+	}
 	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
 	answer := func(line, usual string) bool {
-		if u.on != nil {
-			if special := u.on(line); special == "close" {
+		if on != nil {
+			if special := on(line); special == "close" {
 				return false
 			} else if special == "hang" {
 				r.ReadByte()
@@ -139,8 +145,8 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			reply = "235 2.7.0 welcome"
 		}
 		said := reply
-		if u.on != nil {
-			if s := u.on(strings.TrimSuffix(line, "\r\n")); s != "" {
+		if on != nil {
+			if s := on(strings.TrimSuffix(line, "\r\n")); s != "" {
 				said = s
 			}
 		}
