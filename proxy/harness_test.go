@@ -39,6 +39,8 @@ type upstreamServer struct {
 	// closes the connection. It is called with "." at the end of a message and
 	// with "" for the greeting.
 	on func(line string) string
+	// onEach, if set, makes an on for each connection.
+	onEach func() func(line string) string
 	// after, if set, may say more behind the answer to a command, or when the
 	// begin of a message has come ("body").
 	after func(verb string, say func(string))
@@ -108,14 +110,18 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		conn = tls.Server(conn, u.tls)
 	}
 	r := bufio.NewReader(conn)
+	on := u.on
+	if u.onEach != nil {
+		on = u.onEach()
+	}
 	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(s, "\n", "\r\n")) }
 	fails := func(at string) bool { return u.fail != nil && u.fail(at, conn) }
 	answer := func(line, usual string) bool {
 		if fails(line) {
 			return false
 		}
-		if u.on != nil {
-			if special := u.on(line); special == "close" {
+		if on != nil {
+			if special := on(line); special == "close" {
 				return false
 			} else if special == "hang" {
 				r.ReadByte()
@@ -163,8 +169,8 @@ func (u *upstreamServer) serve(conn net.Conn) {
 			return
 		}
 		said := reply
-		if u.on != nil {
-			if s := u.on(strings.TrimSuffix(line, "\r\n")); s != "" {
+		if on != nil {
+			if s := on(strings.TrimSuffix(line, "\r\n")); s != "" {
 				said = s
 			}
 		}

@@ -63,7 +63,8 @@ func (m *passage) sendCopies(header []byte) reply {
 		return r
 	}
 	id := print.Identity()
-	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content})
+	recipients := distinct(m.rcpts)
+	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
 	switch {
 	case errors.Is(err, unfinished.ErrRunning):
 		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
@@ -71,7 +72,7 @@ func (m *passage) sendCopies(header []byte) reply {
 		m.faultDetail(faultState, err.Error())
 		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
 	}
-	r := &run{passage: m, recipients: distinct(m.rcpts), held: held, send: send, begun: time.Now(), inside: true}
+	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now(), inside: true}
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
@@ -85,6 +86,14 @@ func distinct(rcpts []recipient) (all []recipient) {
 			seen[key] = true
 			all = append(all, r)
 		}
+	}
+	return all
+}
+
+// keys are what their copies are remembered by.
+func keys(recipients []recipient) (all []string) {
+	for _, r := range recipients {
+		all = append(all, r.key())
 	}
 	return all
 }

@@ -125,11 +125,11 @@ func (b *bolt) load(_ context.Context, records []*record) error {
 	return b.guard(func() error {
 		return b.db.View(func(tx *bbolt.Tx) error {
 			for _, r := range records {
-				e, ok, err := b.get(tx, r.name)
+				e, err := b.get(tx, r.name)
 				if err != nil {
 					return err
 				}
-				if ok && b.now().Before(e.until) {
+				if b.now().Before(e.until) {
 					r.know(e.hashes)
 					full = false
 				}
@@ -147,22 +147,14 @@ func (b *bolt) load(_ context.Context, records []*record) error {
 func (b *bolt) add(_ context.Context, records []*record) error {
 	return b.update(func(tx *bbolt.Tx) error {
 		for _, r := range records {
-			if len(r.pending) == 0 {
+			if len(r.pending()) == 0 {
 				continue
 			}
-			e, ok, err := b.get(tx, r.name)
+			e, err := b.get(tx, r.name)
 			if err != nil {
 				return err
 			}
-			if ok {
-				b.size -= e.size()
-			}
-			if now := b.now(); !ok || !now.Before(e.until) {
-				e = entry{until: now.Add(r.life)}
-			}
-			e.hashes = append(e.hashes, r.pending...)
-			b.size += e.size()
-			if err := tx.Bucket(recordBucket).Put(r.name[:], e.encode()); err != nil {
+			if err := b.put(tx, r.name, e, e.with(r, b.now())); err != nil {
 				return err
 			}
 		}
@@ -173,14 +165,11 @@ func (b *bolt) add(_ context.Context, records []*record) error {
 func (b *bolt) forget(_ context.Context, records []*record) error {
 	return b.update(func(tx *bbolt.Tx) error {
 		for _, r := range records {
-			e, ok, err := b.get(tx, r.name)
+			e, err := b.get(tx, r.name)
 			if err != nil {
 				return err
 			}
-			if ok {
-				b.size -= e.size()
-			}
-			if err := tx.Bucket(recordBucket).Delete(r.name[:]); err != nil {
+			if err := b.put(tx, r.name, e, e.without(r.own)); err != nil {
 				return err
 			}
 		}
@@ -188,14 +177,22 @@ func (b *bolt) forget(_ context.Context, records []*record) error {
 	})
 }
 
-// get reads a record, expired or not.
-func (b *bolt) get(tx *bbolt.Tx, n name) (e entry, ok bool, err error) {
+// get reads a record, expired or not. One that is not there is empty.
+func (b *bolt) get(tx *bbolt.Tx, n name) (entry, error) {
 	value := tx.Bucket(recordBucket).Get(n[:])
 	if value == nil {
-		return entry{}, false, nil
+		return entry{}, nil
 	}
-	e, err = decode(value)
-	return e, true, err
+	return decode(value)
+}
+
+// put writes a record in place of an old one, or deletes it if it has no hashes.
+func (b *bolt) put(tx *bbolt.Tx, n name, old, e entry) error {
+	b.size += e.size() - old.size()
+	if len(e.hashes) == 0 {
+		return tx.Bucket(recordBucket).Delete(n[:])
+	}
+	return tx.Bucket(recordBucket).Put(n[:], e.encode())
 }
 
 func (b *bolt) sweepIfDue() error {

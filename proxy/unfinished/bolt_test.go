@@ -12,20 +12,20 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-func countBolt(t *testing.T, b *bolt) (n int) {
+// entriesOf reads the whole file.
+func entriesOf(t *testing.T, b *bolt) (all []entry) {
 	t.Helper()
 	err := b.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(recordBucket).ForEach(func(_, value []byte) error {
-			if e, err := decode(value); err != nil || b.now().Before(e.until) {
-				n++
-			}
-			return nil
+			e, err := decode(value)
+			all = append(all, e)
+			return err
 		})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return all
 }
 
 func TestTheFileIsForItsOwnerAndSurvivesAReopening(t *testing.T) {
@@ -106,6 +106,7 @@ func unreadable(t *testing.T, stored []byte) {
 }
 
 func TestAFileThatCannotBeUsedIsNamed(t *testing.T) {
+	t.Parallel() // with others that wait
 	dir := t.TempDir()
 	used := filepath.Join(dir, "used")
 	sends, err := Open(t.Context(), "bolt:"+used)
@@ -159,9 +160,9 @@ func TestADamagedFileIsToldOrRead(t *testing.T) {
 	for i := range 20 {
 		m := news
 		m.ID, m.Subject = fmt.Sprint(i), fmt.Sprint(i)
-		s := begin(t, sends, m)
-		for j := range 20 {
-			s.records[0].note(fmt.Sprint(j))
+		s := begin(t, sends, m, numbered(20)...)
+		for _, r := range numbered(20) {
+			s.records[0].note(r)
 		}
 		leave(t, s)
 	}

@@ -35,8 +35,8 @@ func acceptOnAFullDisk(s *Send, path string) int {
 		return 1
 	}
 	failed := 0
-	for i := range 4000 {
-		if err := s.Accepted(context.Background(), fmt.Sprintf("%d@x.example", i)); err != nil {
+	for _, r := range numbered(4000) {
+		if err := s.Accepted(context.Background(), r); err != nil {
 			if failed++; failed == 3 {
 				fmt.Println(err)
 				break
@@ -79,10 +79,10 @@ func TestWhatAFullDiskRefusedIsWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	opening(t, sends.store)
-	s := begin(t, sends, news)
+	s := begin(t, sends, news, append(numbered(n-1), "last@x.example")...)
 	defer leave(t, s)
-	for i := range n - 1 {
-		if !s.Has(fmt.Sprintf("%d@x.example", i)) {
+	for i, r := range numbered(n - 1) {
+		if !s.Has(r) {
 			t.Errorf("%d of %d is not noted", i, n)
 		}
 	}

@@ -3,6 +3,7 @@ package unfinished
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -71,7 +72,15 @@ func onAllStores(t *testing.T, test func(t *testing.T, b *bench)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, &bench{t, opening(t, s), c.advance, func() int { return countBolt(t, s) }})
+		test(t, &bench{t, opening(t, s), c.advance, func() int {
+			n := 0
+			for _, e := range entriesOf(t, s) {
+				if c.now().Before(e.until) {
+					n++
+				}
+			}
+			return n
+		}})
 	})
 	t.Run("redis", func(t *testing.T) {
 		server := startRedis(t)
@@ -90,12 +99,19 @@ func opening(t *testing.T, s store) *Sends {
 	return sends
 }
 
-// begin begins a send that must be free.
-func (b *bench) begin(m Message) *Send { return begin(b.t, b.sends, m) }
+// begin begins a send that must be free: to the recipients, or to everybody
+// where none are named.
+func (b *bench) begin(m Message, recipients ...string) *Send {
+	b.t.Helper()
+	return begin(b.t, b.sends, m, recipients...)
+}
 
-func begin(t testing.TB, sends *Sends, m Message) *Send {
+func begin(t testing.TB, sends *Sends, m Message, recipients ...string) *Send {
 	t.Helper()
-	s, err := sends.Begin(t.Context(), m)
+	if len(recipients) == 0 {
+		recipients = everybody
+	}
+	s, err := sends.Begin(t.Context(), m, recipients)
 	if err != nil {
 		t.Fatalf("Begin: %v", err)
 	}
@@ -111,10 +127,22 @@ func (b *bench) try(m Message, recipients ...string) {
 	leave(b.t, s)
 }
 
+// mayNotBegin tries a send that must not begin.
+func mayNotBegin(t testing.TB, sends *Sends, want error, m Message, recipients ...string) {
+	t.Helper()
+	s, err := sends.Begin(t.Context(), m, recipients)
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+	if err == nil {
+		leave(t, s)
+	}
+}
+
 // has tells which of the recipients have a copy of m, by a try that sends none.
 func (b *bench) has(m Message, recipients ...string) string {
 	b.t.Helper()
-	s := b.begin(m)
+	s := b.begin(m, recipients...)
 	defer leave(b.t, s)
 	return known(s, recipients...)
 }
@@ -142,6 +170,40 @@ func leave(t testing.TB, s *Send) {
 	t.Helper()
 	if err := s.Leave(context.Background()); err != nil {
 		t.Fatalf("Leave: %v", err)
+	}
+}
+
+func finish(t testing.TB, s *Send) {
+	t.Helper()
+	if err := s.Finish(context.Background()); err != nil {
+		t.Fatalf("Finish: %v", err)
+	}
+}
+
+// numbered returns n recipients.
+func numbered(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf("%d@x.example", i))
+	}
+	return list
+}
+
+// checkSize compares what a bounded store takes for its size with what it has.
+func (b *bench) checkSize() {
+	b.t.Helper()
+	switch s := b.sends.store.(type) {
+	case *memory:
+		size := 0
+		for _, e := range s.entries {
+			size += e.size()
+		}
+		equal(b.t, "size", s.size, size)
+	case *bolt:
+		size := 0
+		for _, e := range entriesOf(b.t, s) {
+			size += e.size()
+		}
+		equal(b.t, "size", s.size, size)
 	}
 }
 

@@ -24,7 +24,7 @@ func child(job string) int {
 		fmt.Println(err)
 		return 1
 	}
-	s, err := sends.Begin(context.Background(), news)
+	s, err := sends.Begin(context.Background(), news, append(numbered(4000), "last@x.example"))
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -34,8 +34,7 @@ func child(job string) int {
 
 // acceptUntilKilled prints each recipient once it is noted.
 func acceptUntilKilled(s *Send, _ string) int {
-	for i := 0; ; i++ {
-		r := fmt.Sprintf("%d@x.example", i)
+	for _, r := range numbered(4000) {
 		if s.Has(r) {
 			continue
 		}
@@ -45,9 +44,11 @@ func acceptUntilKilled(s *Send, _ string) int {
 		}
 		fmt.Println(r)
 	}
+	return 1 // it should have been killed
 }
 
 func TestWhatIsNotedSurvivesAKill(t *testing.T) {
+	t.Parallel() // with others that wait
 	path := filepath.Join(t.TempDir(), "sends")
 	var noted []string
 	for round := range 10 {
@@ -56,7 +57,7 @@ func TestWhatIsNotedSurvivesAKill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := begin(t, sends, news)
+		s := begin(t, sends, news, numbered(4000)...)
 		for _, r := range noted {
 			if !s.Has(r) {
 				t.Errorf("round %d: %s of %d was noted and is gone", round, r, len(noted))

@@ -25,7 +25,38 @@ type entry struct {
 	hashes []hash
 }
 
-func (e entry) size() int { return recordSize + len(e.hashes) }
+func (e entry) size() int {
+	if len(e.hashes) == 0 {
+		return 0 // is not kept
+	}
+	return recordSize + len(e.hashes)
+}
+
+// with is e and what is pending in r, each hash once. Where e has expired or
+// never was, it is a new one.
+func (e entry) with(r *record, now time.Time) entry {
+	if !now.Before(e.until) {
+		e = entry{until: now.Add(r.life)}
+	}
+	pending := map[hash]bool{}
+	for _, h := range r.pending() {
+		pending[h] = true
+	}
+	e = e.without(pending)
+	e.hashes = append(e.hashes, r.pending()...)
+	return e
+}
+
+// without is e less some recipients, in no more memory than it needs.
+func (e entry) without(recipients map[hash]bool) entry {
+	rest := entry{until: e.until}
+	for _, h := range e.hashes {
+		if !recipients[h] {
+			rest.hashes = append(rest.hashes, h)
+		}
+	}
+	return rest
+}
 
 func openMemory(now func() time.Time) *memory {
 	return &memory{key: newSecret(), now: now, max: maxSize, entries: map[name]entry{}, swept: now()}
@@ -55,20 +86,10 @@ func (m *memory) load(_ context.Context, records []*record) error {
 func (m *memory) add(_ context.Context, records []*record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.now()
 	for _, r := range records {
-		if len(r.pending) == 0 {
-			continue
+		if len(r.pending()) > 0 {
+			m.put(r.name, m.entries[r.name].with(r, m.now()))
 		}
-		e, ok := m.entries[r.name]
-		if !ok || !now.Before(e.until) {
-			m.drop(r.name)
-			e = entry{until: now.Add(r.life)}
-			m.size += e.size()
-		}
-		e.hashes = append(e.hashes, r.pending...)
-		m.size += len(r.pending)
-		m.entries[r.name] = e
 	}
 	return nil
 }
@@ -77,15 +98,16 @@ func (m *memory) forget(_ context.Context, records []*record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range records {
-		m.drop(r.name)
+		m.put(r.name, m.entries[r.name].without(r.own))
 	}
 	return nil
 }
 
-// drop deletes an entry, if there is one.
-func (m *memory) drop(n name) {
-	if e, ok := m.entries[n]; ok {
-		m.size -= e.size()
+// put keeps an entry, or deletes the one that was there if it has no hashes.
+func (m *memory) put(n name, e entry) {
+	m.size += e.size() - m.entries[n].size()
+	m.entries[n] = e
+	if len(e.hashes) == 0 {
 		delete(m.entries, n)
 	}
 }
@@ -99,7 +121,7 @@ func (m *memory) sweep() {
 	m.swept = now
 	for n, e := range m.entries {
 		if !now.Before(e.until) {
-			m.drop(n)
+			m.put(n, entry{})
 		}
 	}
 }

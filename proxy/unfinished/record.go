@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -24,13 +25,19 @@ type Message struct {
 	Content       [32]byte // digest of the content
 }
 
-// records returns the records, still empty, that a message is known by.
-func (m Message) records(secret []byte) []*record {
-	content := newRecord(secret, contentLife, "content", m.Route, m.Sender, m.Subject, string(m.Content[:]))
-	if m.ID == "" {
-		return []*record{content}
+// records returns the records that a message is known by, for a Send to
+// recipients that knows nothing yet.
+func (m Message) records(secret []byte, recipients []string) []*record {
+	all := []*record{newRecord(secret, contentLife, "content", m.Route, m.Sender, m.Subject, string(m.Content[:]))}
+	if m.ID != "" {
+		all = slices.Insert(all, 0, newRecord(secret, idLife, "id", m.Route, m.Sender, m.ID))
 	}
-	return []*record{newRecord(secret, idLife, "id", m.Route, m.Sender, m.ID), content}
+	for _, r := range all {
+		for _, to := range recipients {
+			r.own[r.hash(to)] = true
+		}
+	}
+	return all
 }
 
 type (
@@ -45,12 +52,14 @@ type record struct {
 	name   name
 	life   time.Duration
 
-	known   map[hash]bool // recipients that have a copy
-	pending []hash        // those of them that the store does not have yet
+	own    map[hash]bool // recipients that the Send is for
+	known  map[hash]bool // recipients that have a copy
+	noted  []hash        // those of them that the Send itself has told of
+	stored int           // how many of noted the store has
 }
 
 func newRecord(secret []byte, life time.Duration, fields ...string) *record {
-	r := &record{secret: secret, life: life, known: map[hash]bool{}}
+	r := &record{secret: secret, life: life, own: map[hash]bool{}, known: map[hash]bool{}}
 	for _, f := range fields {
 		r.raw = appendField(r.raw, f)
 	}
@@ -87,9 +96,12 @@ func (r *record) note(recipient string) {
 	h := r.hash(recipient)
 	if !r.known[h] {
 		r.known[h] = true
-		r.pending = append(r.pending, h)
+		r.noted = append(r.noted, h)
 	}
 }
+
+// pending are those that the store is still to be told of.
+func (r *record) pending() []hash { return r.noted[r.stored:] }
 
 const secretSize = 32
 

@@ -2,11 +2,13 @@ package unfinished
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +18,7 @@ import (
 )
 
 // A redisStore is the store that several replicas share. Under prefix it has
-// the secret, for each record a set of hashes, and for each record of a running
-// send a lock with the random token of the Send that has it.
+// the secret, for each record a set of hashes, and what lease.go puts there.
 type redisStore struct {
 	client  *redis.Client
 	options *redis.Options
@@ -29,35 +30,9 @@ type redisStore struct {
 
 const (
 	prefix = "sendguard:unfinished:"
-	// lease is how long a lock outlives its replica.
-	lease = 30 * time.Second
 	// redisTimeout bounds each operation, retries included.
 	redisTimeout = 3 * time.Second
 )
-
-// holdScript takes locks, or keeps those that have the token already: all of them, or
-// none where another token has one. A lock that has expired is taken again. To
-// extend one needs no memory, so that a full server does not end it.
-var holdScript = redis.NewScript(`
-for _, key in ipairs(KEYS) do
-	local token = redis.call('GET', key)
-	if token and token ~= ARGV[1] then return 0 end
-end
-for _, key in ipairs(KEYS) do
-	if redis.call('EXISTS', key) == 1 then
-		redis.call('PEXPIRE', key, ARGV[2])
-	else
-		redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-	end
-end
-return 1`)
-
-// releaseScript ends the locks that have the token.
-var releaseScript = redis.NewScript(`
-for _, key in ipairs(KEYS) do
-	if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
-end
-return 1`)
 
 // addScript puts hashes into sets. For each of them there are two arguments: its life
 // in milliseconds, which counts from its creation only, and the hashes.
@@ -69,6 +44,16 @@ for i, key in ipairs(KEYS) do
 		redis.call('SADD', key, string.sub(hashes, at, at + 15))
 	end
 	if new then redis.call('PEXPIRE', key, ARGV[2 * i - 1]) end
+end
+return 1`)
+
+// forgetScript takes hashes out of sets, one argument for each. A set that is
+// empty then is gone.
+var forgetScript = redis.NewScript(`
+for i, key in ipairs(KEYS) do
+	for at = 1, #ARGV[i], 16 do
+		redis.call('SREM', key, string.sub(ARGV[i], at, at + 15))
+	end
 end
 return 1`)
 
@@ -119,57 +104,6 @@ func (r *redisStore) secret(ctx context.Context) (secret []byte, err error) {
 	return secret, nil
 }
 
-// lock takes the locks, and keeps them until it is ended.
-func (r *redisStore) lock(ctx context.Context, records []*record) (*lock, error) {
-	keys, token := keysOf("running:", records), rand.Text()
-	held, err := r.hold(ctx, keys, token)
-	if err != nil {
-		return nil, err
-	}
-	if !held {
-		return nil, ErrRunning
-	}
-	l := &lock{}
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.renew(renewing, l, keys, token)
-	}()
-	l.end = func(ctx context.Context) error {
-		stop()
-		<-done
-		return r.within(ctx, func(ctx context.Context) error { return releaseScript.Run(ctx, r.client, keys, token).Err() })
-	}
-	return l, nil
-}
-
-func (r *redisStore) hold(ctx context.Context, keys []string, token string) (held bool, err error) {
-	err = r.within(ctx, func(ctx context.Context) (err error) {
-		held, err = holdScript.Run(ctx, r.client, keys, token, r.lease.Milliseconds()).Bool()
-		return err
-	})
-	return held, err
-}
-
-// renew extends the locks until ctx is done. What fails is tried again: the
-// server may be back before the lease is over.
-func (r *redisStore) renew(ctx context.Context, l *lock, keys []string, token string) {
-	tick := time.NewTicker(r.lease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if held, err := r.hold(ctx, keys, token); err == nil && !held {
-			l.lost.Store(true)
-			return
-		}
-	}
-}
-
 func (r *redisStore) load(ctx context.Context, records []*record) error {
 	return r.within(ctx, func(ctx context.Context) error {
 		p := r.client.Pipeline()
@@ -195,15 +129,10 @@ func (r *redisStore) add(ctx context.Context, records []*record) error {
 	var pending []*record
 	var args []any
 	for _, rec := range records {
-		if len(rec.pending) == 0 {
-			continue
+		if len(rec.pending()) > 0 {
+			pending = append(pending, rec)
+			args = append(args, rec.life.Milliseconds(), joined(slices.Values(rec.pending())))
 		}
-		var hashes []byte
-		for _, h := range rec.pending {
-			hashes = append(hashes, h[:]...)
-		}
-		pending = append(pending, rec)
-		args = append(args, rec.life.Milliseconds(), hashes)
 	}
 	if pending == nil {
 		return nil
@@ -215,8 +144,26 @@ func (r *redisStore) add(ctx context.Context, records []*record) error {
 
 func (r *redisStore) forget(ctx context.Context, records []*record) error {
 	return r.within(ctx, func(ctx context.Context) error {
-		return r.client.Del(ctx, keysOf("sent:", records)...).Err()
+		return forgetScript.Run(ctx, r.client, keysOf("sent:", records), ownOf(records)...).Err()
 	})
+}
+
+// ownOf are the own recipients of each record, as the scripts take them.
+func ownOf(records []*record) (args []any) {
+	for _, rec := range records {
+		args = append(args, joined(maps.Keys(rec.own)))
+	}
+	return args
+}
+
+// joined is one argument of a script, however many hashes there are: Lua cannot
+// have many thousands of arguments.
+func joined(hashes iter.Seq[hash]) []byte {
+	all := []byte{}
+	for h := range hashes {
+		all = append(all, h[:]...)
+	}
+	return all
 }
 
 func (r *redisStore) close() error { return r.client.Close() }

@@ -8,9 +8,16 @@
 //     sender, Subject and content, for thirty minutes. Each has a record of
 //     its own, made when the first copy is noted, and it expires so long after
 //     that, whatever comes later: an alert that is sent again and again with
-//     the same text is not swallowed for ever.
-//   - One send runs once. Whoever begins it again, here or at another replica,
-//     is told ErrRunning, until it ends or its replica has been dead for 30 s.
+//     the same text is not swallowed for ever. Where one expires while a Send
+//     runs, Leave makes it anew of what that Send has noted, and of nothing
+//     older.
+//   - A send may run in parts, each for some of the recipients: a mail server
+//     splits one of 120 into three and sends them at the same time. The parts
+//     share the records, and what ends one of them, well or not, changes
+//     nothing that another has noted.
+//   - No recipient is in two parts that run. Whoever begins with one that is in
+//     another, here or at another replica, is told ErrRunning, until that part
+//     ends or its replica has been dead for 30 s.
 //   - What Accepted noted without an error survives the process, except in
 //     the store that is memory alone.
 //   - No address, Message-ID, subject or content is stored, only keyed hashes.
@@ -21,7 +28,9 @@
 //     is unfinished can be finished.
 //
 // record.go makes the names and hashes. The stores are memory.go, bolt.go and
-// redis.go, and state.go finds the one that a configuration names.
+// redis.go, and state.go finds the one that a configuration names. running.go
+// and lease.go keep parts from having the same recipient, within a process and
+// among replicas.
 package unfinished
 
 import (
@@ -32,34 +41,39 @@ import (
 )
 
 var (
-	// ErrRunning says that the same send runs already, here or elsewhere.
+	// ErrRunning says that the same send runs already, here or elsewhere, for one
+	// of the same recipients at least.
 	ErrRunning = errors.New("the same send is running")
 	// ErrFull says that the store has no room for another send.
 	ErrFull = errors.New("no room for another unfinished send")
 )
 
-// A store keeps records and lets one send at a time have them. Its errors name
-// the file or server, and no credentials.
+// A store keeps records and lets one Send at a time have a recipient of them.
+// Its errors name the file or server, and no credentials.
 type store interface {
 	// secret returns the key of all hashes.
 	secret(ctx context.Context) ([]byte, error)
-	// lock takes all records for one send, or none and returns ErrRunning.
+	// lock takes the own recipients of all records for one Send, or none and
+	// returns ErrRunning.
 	lock(ctx context.Context, records []*record) (*lock, error)
 	// load reads what is known into records. Where nothing is and there is no
 	// room, it returns ErrFull.
 	load(ctx context.Context, records []*record) error
-	// add writes what is pending in records, all of it or nothing. A record
-	// that is not there is made, and expires after its life.
+	// add writes what is pending in records, all of it or nothing; some of it
+	// may be there already. A record that is not there is made, and expires after
+	// its life.
 	add(ctx context.Context, records []*record) error
-	// forget deletes records.
+	// forget takes the own recipients out of records, all or none, and deletes
+	// a record where no others are left.
 	forget(ctx context.Context, records []*record) error
 	close() error
 }
 
 // A lock is what a store's lock gives out.
 type lock struct {
-	end  func(context.Context) error
-	lost atomic.Bool // another replica has the records now
+	end    func(context.Context) error
+	lost   atomic.Bool // another replica has recipients of it now
+	lapsed atomic.Bool // another replica may have had it for a while
 }
 
 // Sends is the memory of unfinished sends. Its methods may be called
@@ -91,15 +105,16 @@ func Check(state string) error {
 // Close closes the memory. Every Send must have ended.
 func (s *Sends) Close() error { return s.store.close() }
 
-// Begin begins a send, or takes up an unfinished one. It returns ErrRunning
-// where one of the same Message-ID, or of the same sender, Subject and content,
-// runs already, here or at another replica; ErrFull where there is no room.
-func (s *Sends) Begin(ctx context.Context, m Message) (*Send, error) {
+// Begin begins a send to recipients, or takes up an unfinished one. It returns
+// ErrRunning where one of the same Message-ID, or of the same sender, Subject
+// and content, runs already for any of them, here or at another replica; ErrFull
+// where there is no room.
+func (s *Sends) Begin(ctx context.Context, m Message, recipients []string) (*Send, error) {
 	secret, err := s.store.secret(ctx)
 	if err != nil {
 		return nil, err
 	}
-	send := &Send{store: s.store, records: m.records(secret)}
+	send := &Send{store: s.store, records: m.records(secret, recipients)}
 	if send.lock, err = s.store.lock(ctx, send.records); err != nil {
 		return nil, err
 	}
@@ -110,8 +125,9 @@ func (s *Sends) Begin(ctx context.Context, m Message) (*Send, error) {
 	return send, nil
 }
 
-// A Send is one message on its way to its recipients. It is for one goroutine
-// at a time. Recipients are the same when their bytes are.
+// A Send is one message on its way to the recipients that Begin was given; it
+// must not be told of others. It is for one goroutine at a time. Recipients are
+// the same when their bytes are.
 type Send struct {
 	store   store
 	lock    *lock
@@ -155,12 +171,12 @@ func (s *Send) write(ctx context.Context) error {
 		return err
 	}
 	for _, r := range s.records {
-		r.pending = nil
+		r.stored = len(r.noted)
 	}
 	return nil
 }
 
-// owned is an error where another replica has taken the send over.
+// owned is an error where another replica has taken recipients over.
 func (s *Send) owned() error {
 	if s.lock.lost.Load() {
 		return fmt.Errorf("taken over by another replica: %w", ErrRunning)
@@ -168,9 +184,10 @@ func (s *Send) owned() error {
 	return nil
 }
 
-// Finish forgets the send: every recipient has a copy. It ends the Send, also
-// when it returns an error: then the records stay until they expire. Where
-// another replica runs the send now, they are left to it.
+// Finish forgets the Send's recipients: each of them has a copy. What is known
+// of others stays. It ends the Send, also when it returns an error: then they
+// are remembered until the records expire. Where another replica runs the send
+// now, they are left to it.
 func (s *Send) Finish(ctx context.Context) error {
 	return s.end(ctx, func(ctx context.Context) error {
 		if err := s.owned(); err != nil {
@@ -180,9 +197,22 @@ func (s *Send) Finish(ctx context.Context) error {
 	})
 }
 
-// Leave keeps what is known for the client's next try, and ends the Send. An
-// error says that some of it may be lost. After Finish it does nothing.
-func (s *Send) Leave(ctx context.Context) error { return s.end(ctx, s.write) }
+// Leave keeps what is known for the client's next try, and ends the Send. What
+// the Send noted in a record that has expired since is written anew. An error
+// says that some of it may be lost. After Finish it does nothing.
+func (s *Send) Leave(ctx context.Context) error {
+	return s.end(ctx, func(ctx context.Context) error {
+		// Where another replica had the lock meanwhile, it has found what is stored.
+		// If that is gone now, the send was finished there, and must not be
+		// remembered again.
+		if !s.lock.lapsed.Load() {
+			for _, r := range s.records {
+				r.stored = 0
+			}
+		}
+		return s.write(ctx)
+	})
+}
 
 // end does what is last to be done, then unlocks: the next to begin must find it.
 func (s *Send) end(ctx context.Context, last func(context.Context) error) error {

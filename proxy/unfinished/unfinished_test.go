@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,25 +158,28 @@ func TestWhatTheContentToldIsRememberedUnderTheNewID(t *testing.T) {
 	})
 }
 
-// The content expires while a send runs that has learned from it: what comes
-// then begins a new half hour, and the old one is not mixed in.
+// The content expires while a send runs that has learned from it: what this one
+// sends, before that or after it, begins a new half hour, and the old one is not
+// mixed in.
 func TestARecordThatExpiresDuringASendIsMadeAnew(t *testing.T) {
-	onAllStores(t, func(t *testing.T, b *bench) {
-		b.try(news, everybody[0])
-		b.advance(contentLife - time.Second)
-		s := b.begin(news)
-		b.advance(2 * time.Second)
-		accept(t, s, everybody[1])
-		leave(t, s)
-		equal(t, "by content", b.has(again, everybody...), everybody[1])
-		if m, ok := b.sends.store.(*memory); ok {
-			size := 0
-			for _, e := range m.entries {
-				size += e.size()
-			}
-			equal(t, "size", m.size, size)
-		}
-	})
+	for what, after := range map[string][]string{"and more is accepted": {everybody[2]}, "and no more is accepted": nil} {
+		t.Run(what, func(t *testing.T) {
+			onAllStores(t, func(t *testing.T, b *bench) {
+				b.try(news, everybody[0])
+				b.advance(contentLife - time.Minute)
+				s := b.begin(news)
+				accept(t, s, everybody[1])
+				b.advance(2 * time.Minute)
+				accept(t, s, after...)
+				b.checkSize()
+				leave(t, s)
+				b.checkSize()
+				want := strings.Join(append([]string{everybody[1]}, after...), " ")
+				b.advance(contentLife - time.Minute)
+				equal(t, "by content", b.has(again, everybody...), want)
+			})
+		})
+	}
 }
 
 func TestAFinishedSendIsForgotten(t *testing.T) {
@@ -183,9 +187,7 @@ func TestAFinishedSendIsForgotten(t *testing.T) {
 		b.try(news, everybody[0])
 		s := b.begin(news)
 		accept(t, s, everybody[1:]...)
-		if err := s.Finish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		finish(t, s)
 		leave(t, s) // after Finish it does nothing
 		equal(t, "records", b.records(), 0)
 		for _, m := range []Message{news, again, edited} {
@@ -197,10 +199,8 @@ func TestAFinishedSendIsForgotten(t *testing.T) {
 func TestASendThatRunsIsNotBegunTwice(t *testing.T) {
 	onAllStores(t, func(t *testing.T, b *bench) {
 		s := b.begin(news)
-		for what, m := range map[string]Message{"the same message": news, "a new Message-ID": again, "other content": edited} {
-			if _, err := b.sends.Begin(t.Context(), m); !errors.Is(err, ErrRunning) {
-				t.Errorf("%s: got %v, want ErrRunning", what, err)
-			}
+		for _, m := range []Message{news, again, edited} {
+			mayNotBegin(t, b.sends, ErrRunning, m, everybody...)
 		}
 		// What could not begin has locked nothing: its other name is free.
 		other := again
@@ -208,9 +208,7 @@ func TestASendThatRunsIsNotBegunTwice(t *testing.T) {
 		leave(t, b.begin(other))
 		leave(t, s)
 		s = b.begin(again)
-		if err := s.Finish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		finish(t, s)
 		leave(t, b.begin(news))
 	})
 }
@@ -222,7 +220,7 @@ func TestOfTwoThatBeginAtOnceOneWins(t *testing.T) {
 			won := make(chan *Send, 2)
 			for _, m := range []Message{news, again} {
 				wg.Go(func() {
-					s, err := b.sends.Begin(t.Context(), m)
+					s, err := b.sends.Begin(t.Context(), m, everybody)
 					if err == nil {
 						won <- s
 					} else if !errors.Is(err, ErrRunning) {
@@ -271,13 +269,13 @@ func TestSendsRunSideBySide(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				s, err := b.sends.Begin(t.Context(), message(i))
+				s, err := b.sends.Begin(t.Context(), message(i), numbered(i+1))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				for j := range i + 1 {
-					if err := s.Accepted(t.Context(), fmt.Sprintf("%d@x.example", j)); err != nil {
+				for _, r := range numbered(i + 1) {
+					if err := s.Accepted(t.Context(), r); err != nil {
 						t.Error(err)
 					}
 				}
@@ -288,7 +286,7 @@ func TestSendsRunSideBySide(t *testing.T) {
 		}
 		wg.Wait()
 		for i := range 8 {
-			s := b.begin(message(i))
+			s := b.begin(message(i), numbered(i+2)...)
 			equal(t, "last", s.Has(fmt.Sprintf("%d@x.example", i)), true)
 			equal(t, "one after", s.Has(fmt.Sprintf("%d@x.example", i+1)), false)
 			leave(t, s)
@@ -313,20 +311,14 @@ func TestAFullStoreTakesOnlyWhatItKnows(t *testing.T) {
 			b := &bench{t: t, sends: opening(t, s)}
 			other := Message{Route: "work", Sender: "you@home.example", ID: "<9@home.example>"}
 			b.try(news, everybody[0])
-			if _, err := b.sends.Begin(t.Context(), other); !errors.Is(err, ErrFull) {
-				t.Fatalf("got %v, want ErrFull", err)
-			}
+			mayNotBegin(t, b.sends, ErrFull, other, everybody...)
 			s := b.begin(again)
 			equal(t, "known", known(s, everybody...), everybody[0])
 			accept(t, s, everybody[1:]...)
-			if err := s.Finish(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			finish(t, s)
 			// The record of the first Message-ID is left, and fits.
 			b.try(other, everybody[0])
-			if _, err := b.sends.Begin(t.Context(), again); !errors.Is(err, ErrFull) {
-				t.Fatalf("got %v, want ErrFull", err)
-			}
+			mayNotBegin(t, b.sends, ErrFull, again, everybody...)
 			c.advance(idLife)
 			leave(t, b.begin(again)) // ErrFull has left no lock
 		})
