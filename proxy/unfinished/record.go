@@ -30,7 +30,7 @@ type Message struct {
 func (m Message) records(secret []byte, recipients []string) []*record {
 	all := []*record{newRecord(secret, contentLife, "content", m.Route, m.Sender, m.Subject, string(m.Content[:]))}
 	if m.ID != "" {
-		all = slices.Insert(all, 0, newRecord(secret, idLife, "id", m.Route, m.Sender, m.ID))
+		all = slices.Insert(all, 0, newRecord(secret, idLife, "id", m.Route, m.Sender, m.ID, m.Subject, string(m.Content[:])))
 	}
 	for _, r := range all {
 		for _, to := range recipients {

@@ -4,13 +4,14 @@
 //
 // What holds:
 //
-//   - A send is known by two names: its Message-ID, for six days, and its
-//     sender, Subject and content, for thirty minutes. Each has a record of
-//     its own, made when the first copy is noted, and it expires so long after
-//     that, whatever comes later: an alert that is sent again and again with
-//     the same text is not swallowed for ever. Where one expires while a Send
-//     runs, Leave makes it anew of what that Send has noted, and of nothing
-//     older.
+//   - A send is known by its sender, Subject and content: for thirty minutes,
+//     and for six days together with its Message-ID. A message that was edited
+//     is another one, though mail clients may keep its Message-ID. Each has a
+//     record of its own, made when the first copy is noted, and it expires so
+//     long after that, whatever comes later: an alert that is sent again and
+//     again with the same text is not swallowed for ever. Where one expires
+//     while a Send runs, Leave makes it anew of what that Send has noted, and of
+//     nothing older.
 //   - A send may run in parts, each for some of the recipients: a mail server
 //     splits one of 120 into three and sends them at the same time. The parts
 //     share the records, and what ends one of them, well or not, changes
@@ -106,9 +107,8 @@ func Check(state string) error {
 func (s *Sends) Close() error { return s.store.close() }
 
 // Begin begins a send to recipients, or takes up an unfinished one. It returns
-// ErrRunning where one of the same Message-ID, or of the same sender, Subject
-// and content, runs already for any of them, here or at another replica; ErrFull
-// where there is no room.
+// ErrRunning where one of the same sender, Subject and content runs already for
+// any of them, here or at another replica; ErrFull where there is no room.
 func (s *Sends) Begin(ctx context.Context, m Message, recipients []string) (*Send, error) {
 	secret, err := s.store.secret(ctx)
 	if err != nil {
@@ -194,6 +194,19 @@ func (s *Send) Finish(ctx context.Context) error {
 			return err
 		}
 		return s.store.forget(ctx, s.records)
+	})
+}
+
+// FinishUnheard is Finish where the client may not have heard of it, and may
+// try again: what is known stays, under the Message-ID. Another message with the
+// same content is a new one.
+func (s *Send) FinishUnheard(ctx context.Context) error {
+	return s.end(ctx, func(ctx context.Context) error {
+		if err := s.owned(); err != nil {
+			return err
+		}
+		last := len(s.records) - 1
+		return errors.Join(s.write(ctx), s.store.forget(ctx, s.records[last:]))
 	})
 }
 

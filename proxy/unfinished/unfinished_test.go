@@ -16,7 +16,7 @@ var news = Message{Route: "work", Sender: "me@home.example", ID: "<1@home.exampl
 // again is the same message as a client sends it that makes a new Message-ID.
 var again = Message{Route: "work", Sender: "me@home.example", ID: "<2@home.example>", Subject: "News", Content: [32]byte{1}}
 
-// edited has the same Message-ID as news, and other content.
+// edited has the same Message-ID as news, and other content: another message.
 var edited = Message{Route: "work", Sender: "me@home.example", ID: "<1@home.example>", Subject: "News!", Content: [32]byte{2}}
 
 var everybody = []string{"a@x.example", "b@x.example", "c@x.example"}
@@ -24,9 +24,10 @@ var everybody = []string{"a@x.example", "b@x.example", "c@x.example"}
 func TestWhoHasACopyIsKnownAtTheNextTry(t *testing.T) {
 	onAllStores(t, func(t *testing.T, b *bench) {
 		b.try(news, everybody[:2]...)
-		for what, m := range map[string]Message{"the same message": news, "a new Message-ID": again, "other content": edited} {
+		for what, m := range map[string]Message{"the same message": news, "a new Message-ID": again} {
 			equal(t, what, b.has(m, everybody...), "a@x.example b@x.example")
 		}
+		equal(t, "other content", b.has(edited, everybody...), "")
 		b.try(news, everybody[2])
 		equal(t, "after the second try", b.has(news, everybody...), "a@x.example b@x.example c@x.example")
 	})
@@ -196,12 +197,35 @@ func TestAFinishedSendIsForgotten(t *testing.T) {
 	})
 }
 
+func TestAFinishedSendThatNobodyHeardOfIsKnownByItsMessageIDOnly(t *testing.T) {
+	onAllStores(t, func(t *testing.T, b *bench) {
+		s := b.begin(news)
+		accept(t, s, everybody...)
+		if err := s.FinishUnheard(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "the same message", b.has(news, everybody...), strings.Join(everybody, " "))
+		equal(t, "a new Message-ID", b.has(again, everybody...), "")
+		b.checkSize()
+		nameless := news
+		nameless.ID = ""
+		s = b.begin(nameless)
+		accept(t, s, everybody...)
+		if err := s.FinishUnheard(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "no Message-ID", b.has(nameless, everybody...), "")
+		b.checkSize()
+	})
+}
+
 func TestASendThatRunsIsNotBegunTwice(t *testing.T) {
 	onAllStores(t, func(t *testing.T, b *bench) {
 		s := b.begin(news)
-		for _, m := range []Message{news, again, edited} {
+		for _, m := range []Message{news, again} {
 			mayNotBegin(t, b.sends, ErrRunning, m, everybody...)
 		}
+		leave(t, b.begin(edited))
 		// What could not begin has locked nothing: its other name is free.
 		other := again
 		other.Content = [32]byte{7}
