@@ -202,14 +202,25 @@ func (r *run) patience() time.Duration {
 	return min(max(r.timeLeft(), lastWordTime), r.limits.UpstreamReply)
 }
 
-// forget ends the memory of the send where every recipient has a copy. Where
-// the client has gone before it could be told, it will try again: then what is
-// known is kept, as for a send that is not finished.
+// forget ends the memory of the send where every recipient has a copy, when the
+// client has been told. Where it has gone before that, or the process is killed,
+// it will try again: then what is known is kept, as for a send that is not
+// finished.
 func (r *run) forget() {
-	end := r.send.Leave
-	if r.sent == len(r.recipients) && !r.w.gone() {
-		end = r.send.Finish
+	if r.sent < len(r.recipients) || r.w.gone() {
+		r.endSend(r.send.Leave)
+		return
 	}
+	r.whenTold = func() {
+		if r.w.ended {
+			r.endSend(r.send.Leave)
+		} else {
+			r.endSend(r.send.Finish)
+		}
+	}
+}
+
+func (r *run) endSend(end func(context.Context) error) {
 	if err := end(context.WithoutCancel(r.ctx)); err != nil {
 		r.faultDetail(faultState, err.Error())
 	}

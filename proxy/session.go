@@ -29,6 +29,7 @@ type session struct {
 	rcpts     []recipient
 	dataOpen  bool // the upstream takes a message that is not finished
 	auth      authState
+	whenTold  func() // what is left to do when the client has had the reply to its message
 	countedAs string // among the connections per client
 
 	mu     sync.Mutex
@@ -198,6 +199,12 @@ func (s *session) hangUp() {
 
 // Reset is called for RSET, for a second EHLO, and after each message.
 func (s *session) Reset() {
+	if then := s.whenTold; then != nil {
+		s.whenTold = nil
+		s.w.settle()
+		s.w.flush()
+		then()
+	}
 	if s.dataOpen {
 		s.hangUp()
 	}
