@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -198,6 +199,30 @@ func TestAClientThatLeavesBeforeTheAnswerFindsItsSendDone(t *testing.T) {
 	}
 	for r, n := range s.copies() {
 		if n != 1 {
+			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestAnAlertOfAProgramThatClosesItsSideIsNeverSwallowed(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	to := people(3)
+	alert := strings.Replace(newsletter("1", to), "Message-ID: <1@home.example>\r\n", "", 1)
+	for range 3 {
+		c := g.greeted()
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		for _, r := range to {
+			c.cmd("RCPT TO:<"+r+">", "250")
+		}
+		c.cmd("DATA", "354")
+		c.send(alert + ".\r\n")
+		c.conn.(*net.TCPConn).CloseWrite()
+		c.want("250")
+		c.ended()
+	}
+	for r, n := range s.copies() {
+		if n != 3 {
 			t.Errorf("%s has %d copies", r, n)
 		}
 	}

@@ -203,20 +203,23 @@ func (r *run) patience() time.Duration {
 }
 
 // forget ends the memory of the send where every recipient has a copy, when the
-// client has been told. Where it has gone before that, or the process is killed,
-// it will try again: then what is known is kept, as for a send that is not
-// finished.
+// client has been told. Where it had left before that (or only closed its side,
+// that looks alike), or the process is killed, it may try again: then the send is
+// still known by its Message-ID.
 func (r *run) forget() {
-	if r.sent < len(r.recipients) || r.w.gone() {
+	if r.sent < len(r.recipients) {
 		r.endSend(r.send.Leave)
 		return
 	}
+	end := r.send.Finish
+	if r.w.gone() {
+		end = r.send.FinishUnheard
+	}
 	r.whenTold = func() {
 		if r.w.ended {
-			r.endSend(r.send.Leave)
-		} else {
-			r.endSend(r.send.Finish)
+			end = r.send.FinishUnheard
 		}
+		r.endSend(end)
 	}
 }
 
