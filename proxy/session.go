@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"sendguard/policy"
 )
 
 // A session is the conversation with one client and, on its behalf, with the
@@ -21,15 +24,17 @@ type session struct {
 	w      *wire
 	client net.Conn // its socket, for kill; below TLS where there is any
 
-	helo      string            // the name that the client greeted with
-	up        *upstream         // nil before EHLO, and once it is lost
-	caps      map[string]string // what the client was announced, as upstream.caps
-	sender    string            // of the open transaction, as written between < and >
-	mailLine  []byte            // its MAIL command
-	rcpts     []recipient
-	dataOpen  bool // the upstream takes a message that is not finished
-	auth      authState
-	countedAs string // among the connections per client
+	helo       string            // the name that the client greeted with
+	up         *upstream         // nil before EHLO, and once it is lost
+	caps       map[string]string // what the client was announced, as upstream.caps
+	sender     string            // of the open transaction, as written between < and >
+	mailLine   []byte            // its MAIL command
+	rcpts      []recipient
+	policy     *policy.Policy // for it, in force at its MAIL
+	timeBudget time.Duration  // for its copies, likewise
+	dataOpen   bool           // the upstream takes a message that is not finished
+	auth       authState
+	countedAs  string // among the connections per client
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -116,6 +121,8 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if err == nil {
 		s.up.transactions++
 		s.sender = pathOf(s.w.line)
+		now := s.inForce.Load()
+		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
 		s.mailLine, s.rcpts = bytes.Clone(s.w.line), nil
 		s.w.setInside(true)
 	}
