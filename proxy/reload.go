@@ -68,7 +68,7 @@ func (s *Server) enforce(next *settings) error {
 		}
 	}
 	old := s.inForce.Swap(next)
-	s.buffers.give(int(next.limits.BufferBytes - old.limits.BufferBytes))
+	s.buffers.left.Add(next.limits.BufferBytes - old.limits.BufferBytes) // below zero until enough is given back
 	for _, r := range next.routes {
 		r.entrance.route.Store(r)
 	}

@@ -3,8 +3,9 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -127,6 +128,21 @@ func TestWhereClientsMayComeFromIsAskedAnew(t *testing.T) {
 	before.message(plain, "250")
 	g.mustReload(u, nil, func(s *setup) { s.limits.Connections = 1 })
 	g.dial().want("421 4.7.0")
+}
+
+func TestTLSAndUsersAreThoseOfTheNextConnection(t *testing.T) {
+	u, p := newUpstream(t), newPair(t, TLSImplicit)
+	g := newGuard(t, u, withUsers(usersFile(t, "alice:"+newHash("sesame"))))
+	before := g.greeted()
+	g.mustReload(u, nil, p.on, withUsers(usersFile(t, "bob:"+newHash("sesame"))))
+	conn := tls.Client(g.dial().conn, p.config())
+	after := &client{t, conn, bufio.NewReader(conn)}
+	after.want("220")
+	after.cmd("EHLO client.test", "250")
+	for c, name := range map[*client]string{before: "alice", after: "bob"} {
+		c.cmd("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+name+"\x00sesame")), "235")
+		c.message(plain, "250")
+	}
 }
 
 func TestTheBudgetGrowsAndShrinks(t *testing.T) {
@@ -299,44 +315,5 @@ func TestAStormOfReloadsLosesNothing(t *testing.T) {
 	slices.Sort(got)
 	if len(got) != clients*messages || len(slices.Compact(got)) != clients*messages || len(broken) > 0 {
 		t.Errorf("upstream got %d messages, %d broke off", len(got), len(broken))
-	}
-}
-
-func TestAcceptLoopsSayThatTheyLive(t *testing.T) {
-	u := newUpstream(t)
-	g := newGuard(t, u)
-	path := filepath.Join(t.TempDir(), "s")
-	g.mustReload(u, []Route{{Name: "more", Listen: UnixPrefix + path, SocketMode: 0o600, Upstream: g.routes[0].Upstream}})
-	check := func(limit time.Duration) error {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		defer cancel()
-		return g.CheckAlive(ctx)
-	}
-	for range 3 {
-		if err := check(patience); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 2 {
-			g.dialAt(g.Addr(i)).want("220")
-		}
-	}
-	g.mu.Lock() // a loop that hands a connection on waits for it
-	c, err := g.tryDial()
-	if err == nil {
-		defer c.Close()
-		err = fmt.Errorf("a loop that stands still was taken for alive")
-		for stop := time.Now().Add(patience); time.Now().Before(stop); {
-			if check(50*time.Millisecond) != nil {
-				err = nil
-				break
-			}
-		}
-	}
-	g.mu.Unlock()
-	if err != nil {
-		t.Error(err)
-	}
-	if err := check(patience); err != nil {
-		t.Errorf("it was blocked, and no longer is: %v", err)
 	}
 }
