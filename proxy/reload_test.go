@@ -255,10 +255,12 @@ func TestReloadsWhileStoppingDoNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for err := error(nil); err == nil; {
-				if err = g.reload(u, nil, external(2)); err != nil && !errors.Is(err, ErrStopping) {
-					t.Error(err)
-				}
+			var err error
+			for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
+				err = g.reload(u, nil, external(2))
+			}
+			if !errors.Is(err, ErrStopping) {
+				t.Errorf("the last reload of a stop got %v", err)
 			}
 		})
 	}
