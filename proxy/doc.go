@@ -45,6 +45,9 @@
 //     copy whose final dot was sent and whose reply was never read can arrive
 //     twice (RFC 1047).
 //   - Memory is bounded: what is held at one time is taken from one budget.
+//   - A configuration is in force as a whole. Another one takes its place without
+//     a refused connection: a session keeps what it began with, a transaction
+//     the policy of its MAIL.
 //   - After 354 every reply waits for the client's final dot.
 //   - No open door. Who may not come in hears so and no more; where a login is
 //     due, no MAIL goes upstream before it; where TLS is due, nothing does.
@@ -57,8 +60,9 @@
 // for them, flight.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,
 // login.go logs in there and pool.go keeps the connection. listen.go opens where
-// clients come, door.go lets them in, clienttls.go encrypts their side, and
-// guardlogin.go checks who they are by users.go and password.go. reply.go has every
-// reply of our own; server.go accepts and stops; metrics.go counts, and http.go
-// serves the counts.
+// clients come, entrance.go accepts them there, door.go lets them in, clienttls.go
+// encrypts their side, and guardlogin.go checks who they are by users.go and
+// password.go. reply.go has every reply of our own; server.go starts and stops,
+// reload.go puts a configuration in force; metrics.go counts, and http.go serves
+// the counts.
 package proxy

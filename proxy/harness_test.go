@@ -284,9 +284,10 @@ func (u *upstreamServer) waitFor(what string, cond func() bool) {
 // A guard is a server under test.
 type guard struct {
 	*Server
-	t   testing.TB
-	reg *prometheus.Registry
-	log *syncBuffer
+	*settings // that it began with
+	t         testing.TB
+	reg       *prometheus.Registry
+	log       *syncBuffer
 }
 
 type syncBuffer struct {
@@ -353,6 +354,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
+	g.settings = g.inForce.Load()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -371,7 +373,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 }
 
 // with is the guard for a part of the test.
-func (g *guard) with(t testing.TB) *guard { return &guard{g.Server, t, g.reg, g.log} }
+func (g *guard) with(t testing.TB) *guard { return &guard{g.Server, g.settings, t, g.reg, g.log} }
 
 // checkPrivacy: no address reaches the log or the metrics, whatever the test.
 func (g *guard) checkPrivacy() {

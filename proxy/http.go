@@ -47,6 +47,12 @@ func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
 // Addr returns where the status is served.
 func (s *Status) Addr() net.Addr { return s.listener.Addr() }
 
+// CheckAlive asks /livez as a client does; the error says that it is not
+// answered before ctx ends.
+func (s *Status) CheckAlive(ctx context.Context) error {
+	return ask(ctx, s.Addr().String(), "/livez")
+}
+
 // Close ends it.
 func (s *Status) Close() error {
 	err := s.server.Close()
@@ -56,10 +62,15 @@ func (s *Status) Close() error {
 
 // CheckReady asks /readyz of the sendguard whose status is served on addr.
 func CheckReady(ctx context.Context, addr string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	return ask(ctx, addr, "/readyz")
+}
+
+func ask(ctx context.Context, addr, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return err
 	}
+	req.Close = true // it is asked seldom
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func keys(recipients []recipient) (all []string) {
 // timeLeft is how long the run may go on: then the client would not wait any
 // longer, or the server stops.
 func (r *run) timeLeft() time.Duration {
-	end := r.begun.Add(r.limits.TimeBudget)
+	end := r.begun.Add(r.timeBudget)
 	if stop := r.stopTime(); !stop.IsZero() && stop.Before(end) {
 		end = stop
 	}

@@ -158,9 +158,9 @@ func InheritedAddrs(name string) (addrs []net.Addr) {
 // port to it cannot be seen from here.
 func (s *Server) owns(addr net.Addr) bool {
 	there := addrPort(addr)
-	for _, r := range s.routes {
-		for _, l := range r.listeners {
-			here := addrPort(l.Addr())
+	for _, r := range s.inForce.Load().routes {
+		for _, g := range r.entrance.gates {
+			here := addrPort(g.Addr())
 			if here.IsValid() && (here == there || here.Port() == there.Port() && here.Addr().IsUnspecified() && isOurs(there.Addr())) {
 				return true
 			}

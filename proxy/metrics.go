@@ -127,6 +127,16 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 	return m
 }
 
+// ConfigLoaded notes how an attempt to load the configuration anew ended.
+func (m *Metrics) ConfigLoaded(err error) {
+	if err != nil {
+		m.loaded.Set(0)
+		return
+	}
+	m.loaded.Set(1)
+	m.loadedAt.SetToCurrentTime()
+}
+
 // zero creates every series of a route, so that its first increment is seen.
 func (m *Metrics) zero(route string) {
 	for _, o := range outcomes {

@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -52,13 +50,15 @@ type Route struct {
 
 // A Server accepts clients on all its routes.
 type Server struct {
-	limits  Limits
-	policy  *policy.Policy
 	metrics *Metrics
 	log     *slog.Logger
 	buffers *budget
+	checks  chan struct{} // of passwords, as many as may be made at once
 	sends   *unfinished.Sends
-	routes  []*route
+
+	inForce   atomic.Pointer[settings]
+	changing  sync.Mutex // held over a start, a reload, and the begin of a stop
+	entrances map[string]*entrance
 
 	ctx      context.Context // for all that goes upstream
 	cancel   context.CancelFunc
@@ -76,63 +76,42 @@ type Server struct {
 type route struct {
 	Route
 	*Server
-	listeners []net.Listener
-	tls       *tls.Config // nil without TLS
-	dialer    *dialer
-	pool      *pool
-	users     *users // nil: none of our own
+	limits   *Limits
+	entrance *entrance
+	tls      *tls.Config // nil without TLS
+	dialer   *dialer
+	pool     *pool
+	users    *users // nil: none of our own
 }
 
 // NewServer makes a server; Start opens its listeners. sends remembers what a
 // client will have to send again; it must stay open until Shutdown returns.
 func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinished.Sends, m *Metrics, log *slog.Logger) *Server {
-	s := &Server{limits: limits, policy: p, sends: sends, metrics: m, log: log, buffers: newBudget(limits.BufferBytes),
+	s := &Server{sends: sends, metrics: m, log: log, buffers: newBudget(limits.BufferBytes), checks: make(chan struct{}, maxChecks),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	checks := make(chan struct{}, maxChecks)
-	for _, r := range routes {
-		s.routes = append(s.routes, &route{Route: r, Server: s, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r, checks), dialer: &dialer{
-			Upstream: r.Upstream,
-			tls:      r.Upstream.tlsConfig(),
-			limits:   &s.limits,
-			account:  newAccount(r.Upstream.Login),
-			own:      s.owns,
-			replied:  func(command string, code int) { m.replied(r.Name, command, code) },
-		}})
-	}
+	s.inForce.Store(s.newSettings(routes, limits, p))
 	return s
 }
 
 // Start opens the listeners of all routes, or none, and begins to serve them.
 func (s *Server) Start() error {
-	for _, r := range s.routes {
-		if err := r.prepare(); err != nil {
-			s.closeListeners()
-			return err
-		}
-	}
-	for _, r := range s.routes {
-		for _, l := range r.listeners {
-			s.accepts.Go(func() { r.accept(l) })
-			s.log.Info("listening", "route", r.Name, "listen", l.Addr().String())
-		}
-	}
-	return nil
-}
-
-// prepare opens where the route listens and reads its certificate.
-func (r *route) prepare() (err error) {
-	if r.TLS != nil {
-		if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
-			return fmt.Errorf("route %s: %w", r.Name, err)
-		}
-	}
-	r.listeners, err = r.listen()
-	return err
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	return s.enforce(s.inForce.Load())
 }
 
 // Addr returns where a route listens.
-func (s *Server) Addr(route int) net.Addr { return s.routes[route].listeners[0].Addr() }
+func (s *Server) Addr(route int) net.Addr {
+	return s.inForce.Load().routes[route].entrance.gates[0].Addr()
+}
+
+// Counts returns how many routes are in force and how many clients connected.
+func (s *Server) Counts() (routes, sessions int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.inForce.Load().routes), len(s.open)
+}
 
 // Ready reports whether the listeners are open and the server does not stop.
 func (s *Server) Ready() bool {
@@ -145,16 +124,7 @@ func (s *Server) Ready() bool {
 // waits for the others. When ctx ends it closes what is left; a message that is
 // cut off so is finished nowhere. The error is that of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closeListeners()
-	s.accepts.Wait()
-	s.mu.Lock()
-	s.stopping = true
-	s.stopBy, _ = ctx.Deadline()
-	for c := range s.open {
-		c.w.interrupt()
-	}
-	s.mu.Unlock()
-
+	s.interrupt(ctx)
 	done := make(chan struct{})
 	go func() {
 		s.sessions.Wait()
@@ -173,10 +143,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	<-done
-	for _, r := range s.routes {
-		r.pool.close()
-	}
+	s.inForce.Load().closePools()
 	return err
+}
+
+// interrupt begins the stop. A reload that is under way is finished first.
+func (s *Server) interrupt(ctx context.Context) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	for _, e := range s.entrances {
+		e.close()
+	}
+	s.accepts.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	s.stopBy, _ = ctx.Deadline()
+	for c := range s.open {
+		c.w.interrupt()
+	}
 }
 
 // stopTime is when a run of copies should begin no more of them, so that the
@@ -193,34 +178,6 @@ func (s *Server) stopTime() time.Time {
 
 // lastCopyTime is what the last copy of a run may take when the server stops.
 const lastCopyTime = 3 * time.Second
-
-func (s *Server) closeListeners() {
-	for _, r := range s.routes {
-		for _, l := range r.listeners {
-			l.Close()
-		}
-	}
-}
-
-// accept serves the clients of a listener until it is closed.
-func (r *route) accept(l net.Listener) {
-	const longest = time.Second
-	pause := time.Duration(0)
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			r.admit(conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // out of file descriptors, say: there may be some again
-			r.log.Error("accept failed", "route", r.Name, "error", err)
-			pause = min(max(2*pause, 5*time.Millisecond), longest)
-			time.Sleep(pause)
-		}
-	}
-}
 
 // serve hands the connection to a go-smtp server of its own, so that each
 // client is announced what its own upstream offers. The library serves it in a

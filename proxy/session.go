@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"sendguard/policy"
 )
 
 // A session is the conversation with one client and, on its behalf, with the
@@ -21,16 +24,18 @@ type session struct {
 	w      *wire
 	client net.Conn // its socket, for kill; below TLS where there is any
 
-	helo      string            // the name that the client greeted with
-	up        *upstream         // nil before EHLO, and once it is lost
-	caps      map[string]string // what the client was announced, as upstream.caps
-	sender    string            // of the open transaction, as written between < and >
-	mailLine  []byte            // its MAIL command
-	rcpts     []recipient
-	dataOpen  bool // the upstream takes a message that is not finished
-	auth      authState
-	whenTold  func() // what is left to do when the client has had the reply to its message
-	countedAs string // among the connections per client
+	helo       string            // the name that the client greeted with
+	up         *upstream         // nil before EHLO, and once it is lost
+	caps       map[string]string // what the client was announced, as upstream.caps
+	sender     string            // of the open transaction, as written between < and >
+	mailLine   []byte            // its MAIL command
+	rcpts      []recipient
+	policy     *policy.Policy // for it, in force at its MAIL
+	timeBudget time.Duration  // for its copies, likewise
+	dataOpen   bool           // the upstream takes a message that is not finished
+	auth       authState
+	whenTold   func() // what is left to do when the client has had the reply to its message
+	countedAs  string // among the connections per client
 
 	mu     sync.Mutex
 	sock   net.Conn // to the upstream, for kill
@@ -117,6 +122,8 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if err == nil {
 		s.up.transactions++
 		s.sender = pathOf(s.w.line)
+		now := s.inForce.Load()
+		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
 		s.mailLine, s.rcpts = bytes.Clone(s.w.line), nil
 		s.w.setInside(true)
 	}

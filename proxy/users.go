@@ -37,11 +37,11 @@ const (
 )
 
 // newUsers returns the users of a route; nil: it has none of its own.
-func (s *Server) newUsers(r Route, checks chan struct{}) *users {
+func (s *Server) newUsers(r Route) *users {
 	if r.UsersFile == "" {
 		return nil
 	}
-	return &users{path: r.UsersFile, checks: checks, memory: s.buffers, onError: func(err error) {
+	return &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
 		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", err)
 	}}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -307,15 +308,16 @@ func (c *config) limits() proxy.Limits {
 	}
 }
 
-// routes makes the routes of a configuration that was checked.
-func (c *config) routes() ([]proxy.Route, error) {
+// routes makes the routes of a configuration that was checked. A command that
+// prints a password is killed when ctx ends.
+func (c *config) routes(ctx context.Context) ([]proxy.Route, error) {
 	var routes []proxy.Route
 	for i, r := range c.Routes {
 		roots, err := r.Upstream.rootCAs()
 		if err != nil {
 			return nil, err
 		}
-		login, err := r.Upstream.login()
+		login, err := r.Upstream.login(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
 		}

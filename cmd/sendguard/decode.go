@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -41,11 +42,13 @@ func (d *decoder) decode(text []byte, c *config) {
 	}
 }
 
+var yamlAnchor = regexp.MustCompile(`anchor '[^']*'`) // may be a secret that begins with & or *
+
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntax reports what the YAML parser says.
 func (d *decoder) syntax(err error) {
-	p := problem{line: 1, text: "not YAML: " + yamlLine.ReplaceAllString(err.Error(), "") + " (is the indentation right, and without tabs?)"}
+	p := problem{line: 1, text: "not YAML: " + yamlAnchor.ReplaceAllString(yamlLine.ReplaceAllString(err.Error(), ""), "anchor") + " (is the indentation right, and without tabs?)"}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		fmt.Sscan(m[1], &p.line)
 	}
@@ -124,7 +127,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := n.Content[i].Value
-		path := strings.TrimPrefix(key+"."+name, ".")
+		path := strings.TrimPrefix(key+"."+wordOf(name), ".")
 		d.lines[path] = n.Content[i].Line
 		field, ok := fieldOf(v, name)
 		switch {
@@ -137,6 +140,16 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 		}
 		seen[name] = true
 	}
+}
+
+// wordOf cuts a key where it stops to look like one. In {password:secret}, which
+// lacks a blank, all is the key, and the rest is not to be shown.
+func wordOf(name string) string {
+	end := strings.IndexFunc(name, func(c rune) bool { return c != '_' && c != '-' && !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	if end < 0 {
+		return name
+	}
+	return name[:end] + "…"
 }
 
 // fieldOf finds the field of a struct by its yaml tag.

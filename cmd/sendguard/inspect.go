@@ -42,7 +42,7 @@ func configCommand() *cobra.Command {
 // connect tries the upstream of each route and writes what it offers, as
 // comments below the configuration. The error names those that failed.
 func (c *config) connect(ctx context.Context, out io.Writer) error {
-	routes, err := c.routes()
+	routes, err := c.routes(ctx)
 	if err != nil {
 		return err
 	}

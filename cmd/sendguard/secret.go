@@ -29,7 +29,7 @@ const (
 )
 
 // login is how sendguard logs in at the upstream; nil: it does not.
-func (u *upstreamConfig) login() (*proxy.Login, error) {
+func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
 	if u.Auth != authLogin {
 		return nil, nil
 	}
@@ -41,7 +41,7 @@ func (u *upstreamConfig) login() (*proxy.Login, error) {
 		l.Password, err = readSecret(u.PasswordFile)
 	case u.PasswordCommand != "":
 		l.Reread = func(ctx context.Context) (string, error) { return runForSecret(ctx, u.PasswordCommand) }
-		if l.Password, err = l.Reread(context.Background()); err != nil {
+		if l.Password, err = l.Reread(ctx); err != nil {
 			err = fmt.Errorf("password_command: %w", err)
 		}
 	}

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,26 +23,48 @@ func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the guard until it is interrupted",
-		Long: `Run the guard. On SIGINT or SIGTERM it takes no more clients, finishes the
+		Long: `Run the guard. On SIGHUP it reads its configuration again: the policy holds from
+the next message on, the rest from the next connection on; a file with a mistake
+changes nothing. On SIGINT or SIGTERM it takes no more clients, finishes the
 messages that are under way, and ends; a second signal ends it at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(cmd.Flag("config").Value.String())
+			hangup := make(chan os.Signal, 1) // those that come during a reload call for one more
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			s := &service{file: cmd.Flag("config").Value.String()}
+			c, err := loadConfig(s.file)
 			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return serve(ctx, stop, c, cmd.ErrOrStderr())
+			return s.serve(ctx, stop, c, hangup, cmd.ErrOrStderr())
 		},
 	}
 }
 
+// A service is the guard while it runs.
+type service struct {
+	file     string       // the configuration, as it was named
+	started  *config      // what it began with
+	shutdown atomic.Int64 // how long a stop may take
+	outdated atomic.Bool  // the file says something else, and is wrong
+	level    slog.LevelVar
+	log      *slog.Logger
+	metrics  *proxy.Metrics
+	srv      *proxy.Server
+	status   *proxy.Status
+	systemd  notifier
+}
+
 // serve runs the guard until ctx ends; stop has further signals end the
 // process at once.
-func serve(ctx context.Context, stop func(), c *config, stderr io.Writer) error {
-	log := c.logger(stderr)
-	routes, err := c.routes()
+func (s *service) serve(ctx context.Context, stop func(), c *config, hangup <-chan os.Signal, stderr io.Writer) error {
+	s.started, s.log = c, c.logger(stderr, &s.level)
+	s.systemd.log = s.log
+	s.follow(c)
+	routes, err := c.routes(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,41 +76,48 @@ func serve(ctx context.Context, stop func(), c *config, stderr io.Writer) error 
 	for _, r := range routes {
 		names = append(names, r.Name)
 	}
-	metrics := proxy.NewMetrics(names, p.RuleNames(), build())
+	s.metrics = proxy.NewMetrics(names, p.RuleNames(), build())
 	sends, err := unfinished.Open(ctx, string(c.Policy.Individual.State))
 	if err != nil {
 		return faultError{fmt.Errorf("policy.individual.state: %w", err)}
 	}
 	defer sends.Close()
-	srv := proxy.NewServer(routes, c.limits(), p, sends, metrics, log)
-	if err := srv.Start(); err != nil {
+	s.srv = proxy.NewServer(routes, c.limits(), p, sends, s.metrics, s.log)
+	if err := s.srv.Start(); err != nil {
 		return faultError{fmt.Errorf("cannot listen: %w", err)}
 	}
-	status, err := proxy.NewStatus(c.Metrics.Listen, metrics, srv.Ready)
+	var background sync.WaitGroup
+	s.status, err = proxy.NewStatus(c.Metrics.Listen, s.metrics, s.srv.Ready)
 	if err != nil {
 		err = faultError{fmt.Errorf("cannot listen for metrics: %w", err)}
-		stop()
 	} else {
-		defer status.Close()
-		log.Info("metrics", "listen", status.Addr().String())
+		defer s.status.Close()
+		s.log.Info("metrics", "listen", s.status.Addr().String())
+		s.systemd.ready(s.condition())
+		background.Go(func() { s.reloadAt(ctx, hangup) })
+		background.Go(func() { s.keepAlive(ctx) })
 		<-ctx.Done()
-		stop()
-		log.Info("stopping when the messages under way are finished", "within", c.Server.Shutdown)
 	}
-	bounded, cancel := context.WithTimeout(context.Background(), c.Server.Shutdown)
-	defer cancel()
-	if srv.Shutdown(bounded) != nil {
-		log.Warn("sessions were cut off; none of their messages was finished")
-	}
-	log.Info("stopped")
+	stop()
+	s.stop(&background)
 	return err
 }
 
-func (c *config) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		level = slog.LevelInfo
+// stop ends the service within its time.
+func (s *service) stop(background *sync.WaitGroup) {
+	s.systemd.stopping(s.condition())
+	within := time.Duration(s.shutdown.Load())
+	s.log.Info("stopping when the messages under way are finished", "within", within)
+	bounded, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	if s.srv.Shutdown(bounded) != nil {
+		s.log.Warn("sessions were cut off; none of their messages was finished")
 	}
+	background.Wait() // they end with the service, a command that they wait for is killed
+	s.log.Info("stopped")
+}
+
+func (c *config) logger(w io.Writer, level *slog.LevelVar) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if c.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"sendguard/policy"
+)
+
+// reloadAt loads the configuration anew at each signal, one time after the
+// other, until ctx ends.
+func (s *service) reloadAt(ctx context.Context, hangup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			s.systemd.reloading()
+			s.reload(ctx)
+			s.systemd.ready(s.condition())
+		}
+	}
+}
+
+// reload loads the configuration anew, and logs and counts how that ended. Where
+// it is wrong the old one stays. During a stop it does nothing.
+func (s *service) reload(ctx context.Context) {
+	c, err := s.tryReload(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	s.metrics.ConfigLoaded(err)
+	s.outdated.Store(err != nil)
+	if err != nil {
+		for line := range strings.Lines(err.Error()) { // one for each mistake
+			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", strings.TrimSuffix(line, "\n"))
+		}
+		return
+	}
+	for _, key := range c.needRestart(s.started) {
+		s.log.Warn("a changed key takes effect after a restart only", "key", key)
+	}
+	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
+}
+
+func (s *service) tryReload(ctx context.Context) (*config, error) {
+	c, err := loadConfig(s.file)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := c.routes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.New(c.Policy.settings())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.srv.Reload(routes, c.limits(), p); err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	s.follow(c)
+	return c, nil
+}
+
+// follow takes over what the configuration says of the service itself.
+func (s *service) follow(c *config) {
+	s.shutdown.Store(int64(c.Server.Shutdown))
+	var level slog.Level
+	if level.UnmarshalText([]byte(c.Log.Level)) == nil {
+		s.level.Set(level)
+	}
+}
+
+// needRestart lists the keys that are read at the start only and have another
+// value than then.
+func (c *config) needRestart(started *config) (keys []string) {
+	if c.Metrics.Listen != started.Metrics.Listen {
+		keys = append(keys, "metrics.listen")
+	}
+	if c.Log.Format != started.Log.Format {
+		keys = append(keys, "log.format")
+	}
+	if c.Policy.Individual.State != started.Policy.Individual.State {
+		keys = append(keys, "policy.individual.state")
+	}
+	return keys
+}

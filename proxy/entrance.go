@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// An entrance is where clients come: the open sockets of one place. It stays
+// open when the configuration is loaded anew, and only whose clients they are
+// changes: no connection is refused in between.
+type entrance struct {
+	gates []*gate
+	route atomic.Pointer[route] // that has the clients
+}
+
+// A gate is one socket, with the loop that accepts at it.
+type gate struct {
+	net.Listener
+	round chan struct{} // the loop went round since it was asked to
+	ended chan struct{}
+}
+
+// place says which entrance a route needs. A port that the system chooses
+// belongs to the route by name.
+func (r *Route) place() string {
+	if strings.HasSuffix(r.Listen, ":0") {
+		return r.Listen + " " + r.Name
+	}
+	return r.Listen
+}
+
+func (r *Route) openEntrance() (*entrance, error) {
+	listeners, err := r.listen()
+	if err != nil {
+		return nil, err
+	}
+	e := &entrance{}
+	for _, l := range listeners {
+		e.gates = append(e.gates, &gate{Listener: l, round: make(chan struct{}, 1), ended: make(chan struct{})})
+	}
+	return e, nil
+}
+
+func (e *entrance) close() {
+	for _, g := range e.gates {
+		g.Close()
+	}
+}
+
+// accept serves the clients at a gate until it is closed.
+func (e *entrance) accept(g *gate) {
+	defer close(g.ended)
+	const longest = time.Second
+	pause := time.Duration(0)
+	for {
+		conn, err := g.Accept()
+		r := e.route.Load()
+		switch {
+		case err == nil:
+			pause = 0
+			r.admit(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			g.answer()
+		default: // out of file descriptors, say: there may be some again
+			r.log.Error("accept failed", "route", r.Name, "error", err)
+			pause = min(max(2*pause, 5*time.Millisecond), longest)
+			time.Sleep(pause)
+		}
+	}
+}
+
+// setDeadline ends a wait for clients; TCP and unix listeners can.
+func (g *gate) setDeadline(t time.Time) {
+	g.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
+
+// answer is the loop's to whoever asks whether it goes round.
+func (g *gate) answer() {
+	g.setDeadline(time.Time{})
+	select {
+	case g.round <- struct{}{}:
+	default:
+	}
+}
+
+// alive has the loop go round once. It takes no connection for that: those
+// that come meanwhile wait in the socket.
+func (g *gate) alive(ctx context.Context) bool {
+	select {
+	case <-g.round: // an answer that was too late the last time
+	default:
+	}
+	g.setDeadline(time.Unix(1, 0))
+	select {
+	case <-g.round:
+	case <-g.ended: // it was closed
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// CheckAlive is an error where clients are not accepted any more, although
+// nobody stopped that: a loop that does not answer before ctx ends. It is for
+// one goroutine at a time.
+func (s *Server) CheckAlive(ctx context.Context) error {
+	for _, r := range s.inForce.Load().routes {
+		for _, g := range r.entrance.gates {
+			if !g.alive(ctx) {
+				return fmt.Errorf("route %s accepts no clients", r.Name)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"sendguard/policy"
+)
+
+// A settings is what one configuration says, in service. It does not change: it
+// is replaced as a whole. A session keeps the route and the limits that it
+// began with, and takes the policy for each transaction at its MAIL.
+type settings struct {
+	limits Limits
+	policy *policy.Policy
+	routes []*route
+}
+
+func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *settings {
+	set := &settings{limits: limits, policy: p}
+	for _, r := range routes {
+		set.routes = append(set.routes, &route{Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r), dialer: &dialer{
+			Upstream: r.Upstream,
+			tls:      r.Upstream.tlsConfig(),
+			limits:   &set.limits,
+			account:  newAccount(r.Upstream.Login),
+			own:      s.owns,
+			replied:  func(command string, code int) { s.metrics.replied(r.Name, command, code) },
+		}})
+	}
+	return set
+}
+
+// ErrStopping says that a server which stops takes no other configuration.
+var ErrStopping = errors.New("shutting down")
+
+// Reload puts another configuration in force, all of it or, where it returns an
+// error, nothing. The policy and the time budget hold from the next MAIL on,
+// what is bounded in all at once, and the rest for the connections that come
+// from now on. A listen address that stays keeps its open sockets. Sessions of
+// a route that is gone go on to their end. Connections upstream that no session
+// uses are closed. It may be called at any time, and several times at once.
+func (s *Server) Reload(routes []Route, limits Limits, p *policy.Policy) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if !s.Ready() {
+		return ErrStopping
+	}
+	return s.enforce(s.newSettings(routes, limits, p))
+}
+
+// enforce opens what is not open yet of a configuration, and puts it in force.
+// s.changing is held.
+func (s *Server) enforce(next *settings) error {
+	fresh, err := s.prepare(next)
+	if err != nil {
+		for _, r := range fresh {
+			r.entrance.close()
+		}
+		return err
+	}
+	for _, r := range next.routes {
+		s.metrics.zero(r.Name)
+		for _, rule := range next.policy.RuleNames() {
+			s.metrics.zeroRule(r.Name, rule)
+		}
+	}
+	old := s.inForce.Swap(next)
+	s.buffers.left.Add(next.limits.BufferBytes - old.limits.BufferBytes) // below zero until enough is given back
+	for _, r := range next.routes {
+		r.entrance.route.Store(r)
+	}
+	s.closeUnused()
+	for _, r := range fresh {
+		for _, g := range r.entrance.gates {
+			s.accepts.Go(func() { r.entrance.accept(g) })
+			s.log.Info("listening", "route", r.Name, "listen", g.Addr().String())
+		}
+	}
+	if old != next {
+		old.closePools()
+	}
+	return nil
+}
+
+// prepare gives each route its entrance and its certificate. fresh are those whose
+// entrance was opened now, also where there is an error.
+func (s *Server) prepare(next *settings) (fresh []*route, err error) {
+	for _, r := range next.routes {
+		if r.TLS != nil {
+			if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
+				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
+			}
+		}
+		if r.entrance = s.entrances[r.place()]; r.entrance == nil {
+			if r.entrance, err = r.openEntrance(); err != nil {
+				return fresh, err
+			}
+			fresh = append(fresh, r)
+		}
+	}
+	return fresh, s.chmod(next)
+}
+
+// chmod gives unix sockets that stay another mode, where they are to have one.
+func (s *Server) chmod(next *settings) error {
+	for _, r := range next.routes {
+		path, isUnix := strings.CutPrefix(r.Listen, UnixPrefix)
+		was := r.entrance.route.Load()
+		if !isUnix || was == nil || was.SocketMode == r.SocketMode {
+			continue
+		}
+		if err := os.Chmod(path, r.SocketMode); err != nil {
+			return fmt.Errorf("route %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+// closeUnused closes the entrances that no route in force has.
+func (s *Server) closeUnused() {
+	unused := s.entrances
+	s.entrances = map[string]*entrance{}
+	for _, r := range s.inForce.Load().routes {
+		s.entrances[r.place()] = r.entrance
+		delete(unused, r.place())
+	}
+	for _, e := range unused {
+		e.close()
+		s.log.Info("no longer listening", "route", e.route.Load().Name)
+	}
+}
+
+func (set *settings) closePools() {
+	for _, r := range set.routes {
+		r.pool.close()
+	}
+}
