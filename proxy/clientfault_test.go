@@ -200,3 +200,54 @@ func TestAHalfClosedClientHearsWhatBecameOfItsMessage(t *testing.T) {
 		}
 	}
 }
+
+// TestAClientThatGoesBehindItsFinalDotHasSentItsMessage: nobody can take it back
+// (RFC 1047), and it goes out once.
+func TestAClientThatGoesBehindItsFinalDotHasSentItsMessage(t *testing.T) {
+	for how, goes := range goes {
+		if how == "falls silent" || how == "trickles" {
+			continue
+		}
+		u := newUpstream(t)
+		arrived, gone := make(chan struct{}), make(chan struct{})
+		u.on = func(line string) string {
+			if line == "." {
+				close(arrived)
+				<-gone
+			}
+			return ""
+		}
+		g := newGuard(t, u, withReuse)
+		c := g.greeted()
+		c.envelope()
+		c.send(plain + ".\r\n")
+		<-arrived
+		goes(c)
+		close(gone)
+		waitUntil(t, "the session to end", func() bool { return g.counter("sendguard_open_sessions") == 0 })
+		if _, got, _ := u.got(); !slices.Equal(got, []string{plain}) || g.counter("sendguard_message_outcomes_total", "outcome", "accepted") != 1 {
+			t.Errorf("it %s: upstream got %q", how, got)
+		}
+	}
+}
+
+func TestNULInAMessageNeverChangesIt(t *testing.T) {
+	for name, message := range map[string]string{
+		"body":   strings.Replace(plain, "How", "\x00H\x00ow", 1) + "\x00.\r\n",
+		"field":  strings.Replace(plain, "hello", "hel\x00lo", 1),
+		"name":   strings.Replace(plain, "Subject", "Sub\x00ject", 1),
+		"list":   strings.Replace(plain, "you@there.example", "you@there.example\x00, a@b.example", 1),
+		"ending": strings.Replace(plain, "\r\n\r\n", "\r\n\x00\r\n\r\n", 1),
+	} {
+		u := newUpstream(t)
+		c := newGuard(t, u).greeted()
+		c.envelope()
+		c.send(message + ".\r\n")
+		told := c.reply()
+		_, got, _ := u.got()
+		if sent := told[:3] == "250"; sent && !slices.Equal(got, []string{message}) || !sent && (len(got) > 0 || !strings.HasPrefix(told, "550 5.6.0")) {
+			t.Errorf("%s: told %q, upstream got %q", name, told, got)
+		}
+		c.cmd("NOOP", "250")
+	}
+}

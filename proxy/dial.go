@@ -206,12 +206,13 @@ func (u *upstream) hasMechanism(name string) bool {
 
 func connectError(err error) error {
 	var dns *net.DNSError
+	var timeout net.Error // of the dialer or of the context: they differ
 	switch {
 	case errors.As(err, &dns):
 		return &dialError{faultConnect, "its name cannot be resolved"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &dialError{faultConnect, "connection refused"}
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return &dialError{faultConnect, "no answer"}
 	}
 	return &dialError{faultConnect, "no connection"}

@@ -15,7 +15,7 @@ import (
 // admit begins a session, or turns away who may not come in.
 func (r *route) admit(conn net.Conn) {
 	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: r.limits, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
+	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
 	if !r.allows(conn.RemoteAddr()) {
 		c.turnAway(replyNotAllowed, faultNotAllowed)
 		return

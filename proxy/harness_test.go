@@ -184,6 +184,8 @@ func (u *upstreamServer) serve(conn net.Conn) {
 		say(said)
 		more(verb)
 		switch {
+		case strings.HasPrefix(said, "421"): // nothing that has come already is run any more
+			return
 		case verb == "QUIT" && strings.HasPrefix(said, "221"):
 			return
 		case verb == "STARTTLS" && strings.HasPrefix(said, "220"):

@@ -187,3 +187,30 @@ func TestHugeMessagesNeedLittleMemory(t *testing.T) {
 		})
 	}
 }
+
+// TestLongCommandsAndManyRecipientsComeOutOfTheBudget: nothing that a client can
+// have the guard hold is without a bound for all clients together.
+func TestLongCommandsAndManyRecipientsComeOutOfTheBudget(t *testing.T) {
+	g := newGuard(t, newUpstream(t), func(s *setup) { s.limits.BufferBytes = 400_000; s.limits.LineBytes = 100_000 })
+	long, other := g.greeted(), g.greeted()
+	long.send("AUTH XOAUTH2 " + strings.Repeat("A", 80_000))
+	waitUntil(t, "the line to be held", func() bool { return g.buffers.left.Load() < 200_000 })
+	other.send("AUTH XOAUTH2 " + strings.Repeat("A", 80_000))
+	other.want("421 4.3.1")
+	other.ended()
+	long.send("\r\n")
+	long.want("235")
+	long.cmd("NOOP", "250")
+	waitUntil(t, "all to be given back", func() bool { return g.buffers.left.Load() == 400_000 })
+	long.cmd("MAIL FROM:<me@home.example>", "250")
+	rcpt := "RCPT TO:<" + strings.Repeat("x", 4000) + "@there.example>"
+	taken := 0
+	for long.send(rcpt + "\r\n"); strings.HasPrefix(long.reply(), "250"); long.send(rcpt + "\r\n") {
+		taken++
+	}
+	if n := g.faults(faultBuffersFull); taken < 40 || taken > 50 || n != 2 {
+		t.Errorf("%d recipients were taken, and %v faults counted", taken, n)
+	}
+	long.cmd("RSET", "250")
+	long.message(plain, "250")
+}

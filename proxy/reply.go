@@ -46,6 +46,7 @@ const (
 	replyAuthBusy       = "454 4.7.0 Too many logins at this moment, try again\r\n"
 	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"
 	replyBuffersFull    = "452 4.3.1 Not sent: too much is being sent at this moment, try again\r\n"
+	replyNoMemory       = "421 4.3.1 Too much is being sent at this moment, try again\r\n"
 	replyHeaderTooLarge = "552 5.3.4 Not sent: the header of this message is too large (limit %d bytes)\r\n"
 	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
 	replyTooLarge       = "552 5.3.4 Not sent: the message is too large (limit %d bytes)\r\n"

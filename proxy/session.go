@@ -30,6 +30,7 @@ type session struct {
 	sender     string            // of the open transaction, as written between < and >
 	mailLine   []byte            // its MAIL command
 	rcpts      []recipient
+	rcptBytes  int            // taken out of the budget for them
 	policy     *policy.Policy // for it, in force at its MAIL
 	timeBudget time.Duration  // for its copies, likewise
 	dataOpen   bool           // the upstream takes a message that is not finished
@@ -121,10 +122,10 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	err := s.pass(s.beginTransaction())
 	if err == nil {
 		s.up.transactions++
-		s.sender = pathOf(s.w.line)
+		s.forgetRecipients()
+		s.sender, s.mailLine = pathOf(s.w.line), bytes.Clone(s.w.line)
 		now := s.inForce.Load()
 		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
-		s.mailLine, s.rcpts = bytes.Clone(s.w.line), nil
 		s.w.setInside(true)
 	}
 	return err
@@ -138,11 +139,25 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	case len(s.w.line) > maxEnvelopeLine:
 		return s.answer(ownReply(replyLineTooLong))
 	}
-	err := s.relay("rcpt")
-	if err == nil {
-		s.rcpts = append(s.rcpts, recipient{pathOf(s.w.line), bytes.Clone(s.w.line)})
+	memory := 2 * len(s.w.line) // the line and what is taken out of it
+	if !s.buffers.take(memory) {
+		s.fault(faultBuffersFull)
+		return s.answer(ownReply(replyBuffersFull))
 	}
-	return err
+	err := s.relay("rcpt")
+	if err != nil {
+		s.buffers.give(memory)
+		return err
+	}
+	s.rcptBytes += memory
+	s.rcpts = append(s.rcpts, recipient{pathOf(s.w.line), bytes.Clone(s.w.line)})
+	return nil
+}
+
+// forgetRecipients is for the end of a transaction.
+func (s *session) forgetRecipients() {
+	s.buffers.give(s.rcptBytes)
+	s.rcpts, s.rcptBytes = nil, 0
 }
 
 // maxEnvelopeLine bounds the commands that are kept: MAIL and RCPT with all
@@ -212,6 +227,7 @@ func (s *session) Reset() {
 		s.w.flush()
 		then()
 	}
+	s.forgetRecipients()
 	if s.dataOpen {
 		s.hangUp()
 	}
@@ -233,6 +249,7 @@ func (s *session) Reset() {
 // Logout is called at QUIT and when the connection ends. The client is not
 // kept waiting for the upstream to take leave.
 func (s *session) Logout() error {
+	s.forgetRecipients()
 	s.w.settle()
 	s.w.flush()
 	switch {

@@ -19,10 +19,12 @@ import (
 // All methods but interrupt are called by the one goroutine in which
 // the library serves the connection.
 type wire struct {
-	conn   net.Conn
-	limits *Limits
+	conn    net.Conn
+	limits  *Limits
+	buffers *budget
 
 	buf  []byte // where commands are read into
+	held int    // taken out of the budget for a line that is longer
 	in   []byte // received and not yet taken
 	line []byte // the client's last command line, with CRLF
 	rest []byte // what the library is given of it and has not read
@@ -82,6 +84,7 @@ func (w *wire) next() error {
 	}
 	for {
 		w.settle()
+		w.shrink()
 		if w.ending {
 			w.endWith("", "")
 		}
@@ -117,6 +120,8 @@ func (w *wire) failRead(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
 		w.endWith(replyLineTooLong, faultLineTooLong)
+	case errors.Is(err, errBuffersFull):
+		w.endWith(replyNoMemory, faultBuffersFull)
 	case errors.Is(err, errStopping):
 		w.endWith(replyStopping, "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -170,7 +175,9 @@ func (w *wire) fillLine(first bool) error {
 	case len(w.in) == 0:
 		w.in = w.buf
 	case len(w.in) == cap(w.in):
-		w.in = append(make([]byte, 0, 2*len(w.in)+readSize), w.in...)
+		if !w.grow() {
+			return errBuffersFull
+		}
 	}
 	n, err := w.conn.Read(w.in[len(w.in):cap(w.in)])
 	w.in = w.in[:len(w.in)+n]
@@ -182,6 +189,29 @@ func (w *wire) fillLine(first bool) error {
 		return errStopping
 	}
 	return err
+}
+
+// grow makes room for more of a long line, if there is any. What the line takes
+// besides, as it is handed on, is about as much.
+func (w *wire) grow() bool {
+	size := 2*len(w.in) + readSize
+	if !w.buffers.take(2 * size) {
+		return false
+	}
+	w.in = append(make([]byte, 0, size), w.in...)
+	w.buffers.give(w.held)
+	w.held = 2 * size
+	return true
+}
+
+// shrink gives back what a long line took, when it is done with.
+func (w *wire) shrink() {
+	if w.held > 0 && len(w.in) <= cap(w.buf) {
+		w.in = append(w.buf, w.in...)
+		w.line, w.rest = nil, nil
+		w.buffers.give(w.held)
+		w.held = 0
+	}
 }
 
 // await begins a wait for the client. A stop ends it before its time, unless a
@@ -292,6 +322,8 @@ func (w *wire) Close() error {
 		w.settle()
 		w.end()
 	}
+	w.in = nil
+	w.shrink()
 	if w.onClose != nil {
 		w.onClose()
 		w.onClose = nil
