@@ -130,10 +130,10 @@ func (f *Fingerprint) endField() {
 }
 
 // reference is what names a part from within another one.
-var reference = regexp.MustCompile(`(?i)cid:[^"'<>()\s]+`)
+var reference = regexp.MustCompile(`cid:[^"'<>()\s]+`)
 
 func withoutReferences(line []byte) []byte {
-	if !bytes.Contains(line, []byte("cid:")) {
+	if !bytes.Contains(line, []byte("cid:")) { // as mail clients write it
 		return line
 	}
 	return reference.ReplaceAll(line, []byte("cid:"))

@@ -112,7 +112,7 @@ func (d *quotedPrintableDecoder) Write(p []byte) (int, error) {
 	case !ended:
 		d.rest = append(d.rest, line[i:]...)
 	case !soft:
-		out = append(out, '\n')
+		out = append(out, crlf...)
 	}
 	d.out = out
 	d.to.Write(out)
@@ -156,3 +156,19 @@ func (u *unfolder) Write(p []byte) (int, error) {
 }
 
 func (u *unfolder) Close() error { return u.to.Close() }
+
+// A closingBuffer takes what a decoder writes on.
+type closingBuffer struct{ bytes.Buffer }
+
+func (*closingBuffer) Close() error { return nil }
+
+// decodeQuotedPrintable decodes the begin of a body at once.
+func decodeQuotedPrintable(body []byte) []byte {
+	var text closingBuffer
+	d := &quotedPrintableDecoder{to: &text}
+	for line := range bytes.Lines(body) {
+		d.Write(line)
+	}
+	d.Close()
+	return text.Bytes()
+}

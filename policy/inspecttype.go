@@ -55,7 +55,7 @@ func kindOfType(media string) partKind {
 		return partHTML
 	case media == "text/calendar":
 		return partOther
-	case media == "text/rfc822-headers", media == "message/rfc822", media == "message/global":
+	case isMessage(media):
 		return partMessage
 	case main == "text":
 		return partText

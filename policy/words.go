@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"encoding/base64"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -93,11 +92,9 @@ func decodeQ(text []byte) (c byte, size int) {
 	switch {
 	case text[0] == '_':
 		return ' ', 1
-	case text[0] == '=' && len(text) > 2:
-		hi, ok1 := unhex(text[1])
-		lo, ok2 := unhex(text[2])
-		if ok1 && ok2 {
-			return hi<<4 | lo, 3
+	case text[0] == '=':
+		if c, ok := encodedByte(text); ok {
+			return c, 3
 		}
 	}
 	return text[0], 1
@@ -120,24 +117,11 @@ func isBase64(r rune) bool {
 // decodeBase64 decodes what can be: characters outside the alphabet are passed
 // over (RFC 2045 section 6.8), and what follows padding begins anew.
 func decodeBase64(text []byte) []byte {
-	out := make([]byte, 0, base64.RawStdEncoding.DecodedLen(len(text)))
-	group := make([]byte, 0, 4)
-	flush := func() {
-		if len(group) > 1 {
-			out, _ = base64.RawStdEncoding.AppendDecode(out, group)
-		}
-		group = group[:0]
-	}
-	for _, c := range text {
-		if isBase64(rune(c)) {
-			group = append(group, c)
-		}
-		if len(group) == 4 || c == '=' {
-			flush()
-		}
-	}
-	flush()
-	return out
+	var out closingBuffer
+	d := base64Decoder{to: &out}
+	d.Write(text)
+	d.Close()
+	return out.Bytes()
 }
 
 // decodeWords returns value with its encoded words in UTF-8. White space

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"io"
-	"mime/quotedprintable"
 	"slices"
 	"strings"
 )
@@ -128,8 +126,7 @@ func (h *header) decoded(body []byte) ([]byte, bool) {
 		case "base64":
 			return decodeBase64(body), true
 		case "quoted-printable":
-			text, _ := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body))) // as far as it can be read
-			return text, true
+			return decodeQuotedPrintable(body), true
 		}
 	}
 	return nil, false

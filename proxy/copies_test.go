@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -224,6 +225,45 @@ func TestAnAlertOfAProgramThatClosesItsSideIsNeverSwallowed(t *testing.T) {
 	for r, n := range s.copies() {
 		if n != 3 {
 			t.Errorf("%s has %d copies", r, n)
+		}
+	}
+}
+
+func TestAnUpstreamThatWaitsForASlowClientIsSpokenTo(t *testing.T) {
+	for _, answers := range []string{"", "hang"} { // where it does not answer, another connection will do
+		s := newCopyServer(t)
+		awake := make(chan struct{})
+		var once sync.Once
+		usual := s.u.on
+		s.u.on = func(line string) string {
+			if line == "NOOP" {
+				once.Do(func() { close(awake) })
+				return answers
+			}
+			return usual(line)
+		}
+		g := newGuard(t, s.u, individual, func(s *setup) {
+			s.limits.Stall, s.limits.UpstreamReply, s.upstream.Relay = 3*time.Second, 200*time.Millisecond, false
+		})
+		c := g.greeted()
+		to := people(2)
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		c.cmd("RCPT TO:<p0@there.example>", "250")
+		c.cmd("RCPT TO:<p1@there.example>", "250")
+		c.cmd("DATA", "354")
+		c.send(newsletter("1", to))
+		for waiting := true; waiting; {
+			c.send("and so on\r\n")
+			select {
+			case <-awake:
+				waiting = false
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		c.send(".\r\n")
+		c.want("250 2.0.0 Sent: a copy of its own to each of 2 recipients")
+		if copies := s.copies(); copies["p0@there.example"] != 1 || copies["p1@there.example"] != 1 {
+			t.Errorf("copies: %v", copies)
 		}
 	}
 }

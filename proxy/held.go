@@ -38,14 +38,13 @@ func (m *passage) holdBody(to io.Writer) (r reply, stop bool) {
 
 // keepAwake asks something of an upstream that has a transaction open and hears
 // nothing while a slow client sends: servers wait five minutes (RFC 5321 section
-// 4.5.3.2.7). Where it has gone all the same, that shows later.
+// 4.5.3.2.7), and a client may be silent for the stall limit, three of them. One
+// that does not answer is left: its answer would come too late.
 func (m *passage) keepAwake() {
-	if m.up != nil && time.Since(m.up.spoke) > awakeTime {
-		m.up.agrees("noop", "NOOP\r\n")
+	if m.up != nil && time.Since(m.up.spoke) > m.limits.Stall/3 && !m.up.agrees("noop", "NOOP\r\n") {
+		m.hangUp()
 	}
 }
-
-const awakeTime = time.Minute
 
 // sendHeld sends a message whose Subject has an override tag when the whole of
 // its body has decided about it: the tag may have to be taken out.

@@ -70,8 +70,9 @@ func ask(ctx context.Context, addr, path string) error {
 	if err != nil {
 		return err
 	}
-	req.Close = true // it is asked seldom
-	resp, err := http.DefaultClient.Do(req)
+	req.Close = true                                                           // it is asked seldom
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy from the environment
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}

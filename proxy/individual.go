@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"sendguard/policy"
@@ -62,6 +63,10 @@ func (m *passage) sendCopies(header []byte) reply {
 	if r, stop := m.holdBody(io.MultiWriter(print, held)); stop {
 		return r
 	}
+	reset := m.up != nil
+	if !reset && (!m.renewable() || m.connectAnew() != nil) {
+		return m.finish(outcomeUpstreamFailed, ownReply(replyLostInMessage, m.dialer.host(), "connection lost"))
+	}
 	id := print.Identity()
 	recipients := distinct(m.rcpts)
 	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
@@ -69,10 +74,10 @@ func (m *passage) sendCopies(header []byte) reply {
 	case errors.Is(err, unfinished.ErrRunning):
 		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
 	case err != nil:
-		m.faultDetail(faultState, err.Error())
+		m.faultDetail(faultState, stateFault(err))
 		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
 	}
-	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now(), inside: true}
+	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now(), inside: reset}
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
@@ -164,7 +169,22 @@ func (r *run) remember(to recipient) {
 	default:
 		r.over = "cannot note who has a copy"
 	}
-	r.faultDetail(faultState, err.Error())
+	r.faultDetail(faultState, stateFault(err))
+}
+
+// stateFault says what is wrong with the memory of sends, without the host or
+// the path that the error may name.
+func stateFault(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, unfinished.ErrRunning):
+		return "another replica has taken the send over"
+	case errors.Is(err, unfinished.ErrFull):
+		return unfinished.ErrFull.Error()
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return "it cannot be used"
 }
 
 // transact is one transaction (RFC 5321 section 3.3) with all commands in one
@@ -225,7 +245,7 @@ func (r *run) forget() {
 
 func (r *run) endSend(end func(context.Context) error) {
 	if err := end(context.WithoutCancel(r.ctx)); err != nil {
-		r.faultDetail(faultState, err.Error())
+		r.faultDetail(faultState, stateFault(err))
 	}
 }
 
@@ -250,6 +270,9 @@ func (r *run) trouble(err error) string {
 	if said := (*refusal)(nil); errors.As(err, &said) {
 		_, words := enhanced(said.reply)
 		return words
+	}
+	if errors.Is(err, errSpool) {
+		return err.Error()
 	}
 	_, text := upstreamFault(err)
 	return "trouble with " + r.dialer.host() + ": " + text

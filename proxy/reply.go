@@ -141,6 +141,9 @@ func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r.reply
 	}
+	if errors.Is(err, errSpool) {
+		return ownReply(replySpool)
+	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
 		return ownReply(d.line(), host, d.text)
 	}

@@ -83,7 +83,7 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 }
 
 // errSpool says that what is held cannot be read again.
-var errSpool = errors.New("cannot read the spool")
+var errSpool = errors.New("what was held cannot be read again")
 
 func (s *spool) close() {
 	if s.file != nil {

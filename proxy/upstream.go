@@ -222,7 +222,7 @@ func upstreamFault(err error) (fault, string) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return faultUpstreamTimeout, "no answer"
 	case errors.Is(err, errSpool):
-		return faultSpool, "the message was not held"
+		return faultSpool, err.Error()
 	}
 	return faultUpstreamClosed, "connection lost"
 }

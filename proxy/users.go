@@ -42,6 +42,9 @@ func (s *Server) newUsers(r Route) *users {
 		return nil
 	}
 	return &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // a path may hold a domain
+		}
 		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", err)
 	}}
 }
