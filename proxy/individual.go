@@ -63,7 +63,7 @@ func (m *passage) sendCopies(header []byte) reply {
 		return r
 	}
 	id := print.Identity()
-	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content})
+	send, err := m.beginSend(unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content})
 	switch {
 	case errors.Is(err, unfinished.ErrRunning):
 		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
@@ -76,6 +76,24 @@ func (m *passage) sendCopies(header []byte) reply {
 	r.sendAll()
 	return r.result()
 }
+
+// beginSend begins a send, or takes up an unfinished one. It waits a moment for
+// one that runs: it may have told its client, and be about to forget all.
+func (m *passage) beginSend(message unfinished.Message) (*unfinished.Send, error) {
+	for end := time.Now().Add(twinTime); ; {
+		send, err := m.sends.Begin(m.ctx, message)
+		if !errors.Is(err, unfinished.ErrRunning) || time.Now().After(end) {
+			return send, err
+		}
+		select {
+		case <-m.ctx.Done():
+			return nil, err
+		case <-time.After(twinTime / 20):
+		}
+	}
+}
+
+const twinTime = time.Second
 
 // distinct leaves out recipients that were named before.
 func distinct(rcpts []recipient) (all []recipient) {
@@ -194,7 +212,7 @@ func (r *run) patience() time.Duration {
 // it will try again: then what is known is kept, as for a send that is not
 // finished.
 func (r *run) forget() {
-	if r.sent < len(r.recipients) || r.w.gone() {
+	if r.outcome != outcomeAccepted || r.w.gone() {
 		r.endSend(r.send.Leave)
 		return
 	}
