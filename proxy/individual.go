@@ -69,7 +69,7 @@ func (m *passage) sendCopies(header []byte) reply {
 	}
 	id := print.Identity()
 	recipients := distinct(m.rcpts)
-	send, err := m.sends.Begin(m.ctx, unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
+	send, err := m.beginSend(unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
 	switch {
 	case errors.Is(err, unfinished.ErrRunning):
 		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
@@ -82,6 +82,24 @@ func (m *passage) sendCopies(header []byte) reply {
 	r.sendAll()
 	return r.result()
 }
+
+// beginSend begins a send, or takes up an unfinished one. It waits a moment for
+// one that runs: it may have told its client, and be about to forget all.
+func (m *passage) beginSend(message unfinished.Message, recipients []string) (*unfinished.Send, error) {
+	for end := time.Now().Add(twinTime); ; {
+		send, err := m.sends.Begin(m.ctx, message, recipients)
+		if !errors.Is(err, unfinished.ErrRunning) || time.Now().After(end) {
+			return send, err
+		}
+		select {
+		case <-m.ctx.Done():
+			return nil, err
+		case <-time.After(twinTime / 20):
+		}
+	}
+}
+
+const twinTime = time.Second
 
 // distinct leaves out recipients that were named before.
 func distinct(rcpts []recipient) (all []recipient) {
@@ -206,14 +224,7 @@ func (r *run) transact(to recipient) (reply, error) {
 		return reply{}, err
 	}
 	r.dataOpen, r.inside = false, false
-	said, err = r.up.readReply(r.limits.UpstreamReply)
-	if err == nil && said.code < 400 && !said.ok() {
-		err = errProtocol
-	}
-	if err == nil {
-		r.metrics.replied(r.Name, "message", said.code)
-	}
-	return said, err
+	return r.up.messageReply()
 }
 
 // patience is how long the upstream may think about the commands of a copy: it
@@ -227,7 +238,7 @@ func (r *run) patience() time.Duration {
 // that looks alike), or the process is killed, it may try again: then the send is
 // still known by its Message-ID.
 func (r *run) forget() {
-	if r.sent < len(r.recipients) {
+	if r.outcome != outcomeAccepted {
 		r.endSend(r.send.Leave)
 		return
 	}

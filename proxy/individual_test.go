@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/unfinished"
 )
 
 func individual(s *setup) { s.settings.Action, s.settings.External = policy.Individual, 1 }
@@ -257,4 +259,33 @@ func (s *copyServer) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.got)
+}
+
+// TestTheSameTextMayFollowAtOnce: the client has been told about the first one,
+// which is being forgotten: that takes a disk its time.
+func TestTheSameTextMayFollowAtOnce(t *testing.T) {
+	s := newCopyServer(t)
+	g := newGuard(t, s.u, individual)
+	message := newsletter("1", people(2))
+	header, body, _ := strings.Cut(message, "\r\n\r\n")
+	print := policy.NewFingerprint([]byte(header + "\r\n\r\n"))
+	print.Write([]byte(body + ".\r\n"))
+	id := print.Identity()
+	first, err := g.sends.Begin(t.Context(), unfinished.Message{Route: "test", Sender: "me@home.example", ID: id.MessageID, Subject: id.Subject, Content: id.Content}, people(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 1)
+	go func() { told <- g.trySend(message, people(2)) }()
+	select {
+	case r := <-told:
+		t.Fatalf("it was told %q", r)
+	case <-time.After(200 * time.Millisecond):
+	}
+	if err := first.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-told; r[:3] != "250" {
+		t.Error(r)
+	}
 }

@@ -141,7 +141,7 @@ func (m *passage) openData() (r reply, ok bool) {
 			m.hangUp()
 		}
 		return m.finish(outcomeRefusedByUpstream, r), false
-	case r.code != 354 || m.up.r.Buffered() > 0: // an answer to what was not yet said
+	case r.code != 354 || m.up.inStep() != nil:
 		return m.upstreamLost(errProtocol), false
 	}
 	m.dataOpen = true
@@ -232,15 +232,11 @@ func (m *passage) breakOff() {
 // on only it knows whether the message was taken (RFC 1047).
 func (m *passage) lastReply() reply {
 	m.dataOpen = false
-	r, err := m.up.readReply(m.limits.UpstreamReply)
-	if err == nil && r.code < 400 && !r.ok() {
-		err = errProtocol
-	}
+	r, err := m.up.messageReply()
 	if err != nil {
 		m.outcome = outcomeUpstreamFailed
 		return m.lost(err, replyUnknown)
 	}
-	m.metrics.replied(m.Name, "message", r.code)
 	m.w.setInside(false)
 	if r.code == 421 {
 		m.hangUp()

@@ -161,6 +161,19 @@ func (u *upstream) writeMessage(b []byte) error {
 	return err
 }
 
+// messageReply reads the reply to a whole message.
+func (u *upstream) messageReply() (reply, error) {
+	r, err := u.readReply(u.limits.UpstreamReply)
+	if err == nil && r.code < 400 && !r.ok() {
+		err = errProtocol
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	u.replied("message", r.code)
+	return r, nil
+}
+
 // write sends bytes upstream, within the stall limit.
 func (u *upstream) write(b []byte) error {
 	u.conn.SetWriteDeadline(time.Now().Add(u.limits.Stall))

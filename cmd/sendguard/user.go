@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -37,7 +38,9 @@ running guard takes the change up at once.`,
 		if err != nil {
 			return err
 		}
-		if err := proxy.SetUser(path, args[0], password); err != nil {
+		if err := proxy.SetUser(path, args[0], password); errors.As(err, new(*fs.PathError)) {
+			return faultError{err}
+		} else if err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s can log in now (%s)\n", args[0], path)
