@@ -15,6 +15,7 @@ import (
 // the connection is secured and what the upstream offers. The error says what
 // went wrong, with the upstream's own words where it refused.
 func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
+	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect) // somebody waits for it
 	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
 	up, err := d.dial(ctx, localName, func(net.Conn) {})
 	if r := (*refusal)(nil); errors.As(err, &r) {

@@ -229,7 +229,8 @@ func findConfig(named string) (string, error) {
 }
 
 // loadConfig reads and checks the configuration. The error has a line for each
-// thing that is wrong, with file, line and key.
+// thing that is wrong, with file, line and key. Where the configuration could be
+// decoded and only makes no sense, it is returned beside the error.
 func loadConfig(named string) (*config, error) {
 	path, err := findConfig(named)
 	if err != nil {
@@ -242,9 +243,10 @@ func loadConfig(named string) (*config, error) {
 	c := defaultConfig()
 	d := decoder{file: path}
 	d.decode(text, &c)
-	if len(d.problems) == 0 {
-		c.check(&d)
+	if len(d.problems) > 0 {
+		return nil, d.err()
 	}
+	c.check(&d)
 	return &c, d.err()
 }
 

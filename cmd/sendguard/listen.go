@@ -90,10 +90,24 @@ func (r *routeConfig) checkListen(d *decoder, key string) {
 	case where != reachFile && r.ProxyProtocol && len(r.Allow) == 0:
 		d.problem(key+".proxy_protocol", "needs allow: the addresses of the proxies, whose word is taken for where clients are")
 	}
+	if r.ClientAuth == clientAuthNone && where != reachFile {
+		r.checkAllow(d, key+".allow")
+	}
 	if where == reachOthers && r.takesLogins() && r.TLS.Cert == "" {
 		d.problem(key+".tls", "is needed: other machines can reach %s, and passwords would travel in the clear (sendguard cert makes a certificate)", r.Listen)
 	}
 	r.checkClientAuth(d, key+".client_auth", where)
+}
+
+// checkAllow reports a network that is nearly everybody, where nobody logs in: an
+// open relay.
+func (r *routeConfig) checkAllow(d *decoder, key string) {
+	for _, n := range r.Allow {
+		p := netip.Prefix(n)
+		if least := p.Addr().BitLen() / 4; p.Bits() < min(least, 16) {
+			d.problem(key, "%s is nearly everybody, and with client_auth: none nobody logs in: an open door", p)
+		}
+	}
 }
 
 // checkClientAuth fills in whether clients must log in: they must where others

@@ -50,6 +50,8 @@ func TestAnOpenDoorIsNoStart(t *testing.T) {
 		{listening("':587'", "", "allow: []"), "2: " + fmt.Sprintf(needTLS, ":587") + "\n4: " + fmt.Sprintf(allow, ":587")},
 		{listening("'[::]:587'", "", pairLine), "2: " + fmt.Sprintf(allow, "[::]:587")},
 		{listening("mail.example.com:587", "", pairLine), "2: " + fmt.Sprintf(allow, "mail.example.com:587")},
+		{listening("192.0.2.1:587", ", auth: none", "allow: [0.0.0.0/0]", "client_auth: none"), "4: routes[0].allow: 0.0.0.0/0 is nearly everybody, and with client_auth: none nobody logs in: an open door"},
+		{listening("192.0.2.1:587", ", auth: none", "allow: [128.0.0.0/1, \"::/1\"]", "client_auth: none"), "4: routes[0].allow: 128.0.0.0/1 is nearly everybody, and with client_auth: none nobody logs in: an open door\n4: routes[0].allow: ::/1 is nearly everybody, and with client_auth: none nobody logs in: an open door"},
 		{listening("192.0.2.1:587", "", "allow: [10.0.0.0/8]"), "2: " + fmt.Sprintf(needTLS, "192.0.2.1:587")},
 		{listening("'[fe80::1%eth0]:587'", "", "allow: [10.0.0.0/8]", "client_auth: none"), "2: " + fmt.Sprintf(needTLS, "[fe80::1%eth0]:587")},
 		{listening("192.0.2.1:587", "", "allow: [10.0.0.0/8]", "tls: {mode: implicit}"), "5: " + fmt.Sprintf(needTLS, "192.0.2.1:587")},

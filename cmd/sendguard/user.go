@@ -51,9 +51,9 @@ running guard takes the change up at once.`,
 
 // findUsersFile returns the users file of the configuration.
 func findUsersFile(named string) (string, error) {
-	c, err := loadConfig(named)
-	if err != nil {
-		return "", fmt.Errorf("%w (or name a users file with --file)", err)
+	c, wrong := loadConfig(named) // the file that is to be made may be what is wrong
+	if c == nil {
+		return "", fmt.Errorf("%w (or name a users file with --file)", wrong)
 	}
 	path := ""
 	for _, r := range c.Routes {
@@ -65,10 +65,13 @@ func findUsersFile(named string) (string, error) {
 			path = r.UsersFile
 		}
 	}
-	if path == "" {
-		return "", errors.New("no route has a users_file: name one with --file")
+	switch {
+	case path != "":
+		return path, nil
+	case wrong != nil:
+		return "", fmt.Errorf("%w (or name a users file with --file)", wrong)
 	}
-	return path, nil
+	return "", errors.New("no route has a users_file: name one with --file")
 }
 
 // askPassword reads a password, from a terminal twice and unseen.

@@ -32,10 +32,10 @@ func TestUserAddsAndReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(filepath.Dir(config), "users")
-	if status, out := user(t, "one\n", "alice", "--config", config); status != 2 || !strings.Contains(out, "--file") {
-		t.Errorf("without a file: %d %s", status, out)
+	if status, out := user(t, "one\n", "alice", "--config", filepath.Join(t.TempDir(), "none")); status != 2 || !strings.Contains(out, "--file") {
+		t.Errorf("without a configuration: %d %s", status, out)
 	}
-	if status, out := user(t, "one\n", "alice", "--file", path); status != 0 || out != "alice can log in now ("+path+")\n" {
+	if status, out := user(t, "one\n", "alice", "--config", config); status != 0 || out != "alice can log in now ("+path+")\n" {
 		t.Errorf("%d %s", status, out)
 	}
 	first, _ := os.ReadFile(path)

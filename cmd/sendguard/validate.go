@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -56,7 +57,11 @@ func (c *config) checkIndividual(d *decoder) {
 		d.problem("policy.individual.time_budget", "must be more than zero")
 	}
 	if path, ok := strings.CutPrefix(string(i.State), "bolt:"); ok && path != "" {
-		i.State = state("bolt:" + d.relative(path))
+		path = d.relative(path)
+		i.State = state("bolt:" + path)
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			d.problem("policy.individual.state", "the folder of the file: %v", err)
+		}
 	}
 	if err := unfinished.Check(string(i.State)); err != nil {
 		d.problem("policy.individual.state", "%v", err)
