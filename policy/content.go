@@ -60,7 +60,7 @@ func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
 // header was rewritten. It is given all pieces of the message in order.
 type AttendeesScanner struct{ tail []byte }
 
-// longestPart is more than the part header that it looks for can have.
+// longestPart is more than what it looks for has in practice.
 const longestPart = 256
 
 // Found reports whether an invitation begins in the message so far.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// TLSMode is how the connection to an upstream is secured.
+// TLSMode is how the connection to an upstream is secured, or that of a client.
 type TLSMode string
 
 const (

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// A spool holds the body of a message that is sent more than once, as it came
-// from the wire: in memory, and past spoolMemory in a file that has no name.
+// A spool holds the body of a message that cannot go on at once, as it came from
+// the wire: in memory, and past spoolMemory in a file that has no name.
 type spool struct {
 	dir     string
 	buffers *budget

@@ -214,16 +214,6 @@ func subjectOf(message string) string {
 	return strings.TrimSpace(subject)
 }
 
-func plural(n int, word string) string {
-	switch {
-	case n == 1:
-		return word
-	case strings.HasSuffix(word, "s"):
-		return word + "es"
-	}
-	return word + "s"
-}
-
 // showMetrics prints what was counted.
 func (s *stage) showMetrics() error {
 	lines, err := s.metrics.Counted()
