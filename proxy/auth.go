@@ -35,6 +35,9 @@ func (s *session) AuthMechanisms() []string {
 	if s.secured() {
 		names = withoutDowngrades(names, s.up)
 	}
+	if s.AuthRequired { // of somebody
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "ANONYMOUS" })
+	}
 	return names
 }
 
@@ -45,6 +48,8 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		return nil, s.answer(ownReply(replyNoAuth))
 	case !slices.Contains(offered, mechanism):
 		return nil, s.answer(ownReply(replyMechanism))
+	case s.users != nil && s.w.inside: // RFC 4954 section 4
+		return nil, s.answer(ownReply(replyAuthInside))
 	}
 	if s.users != nil {
 		return &guardLogin{session: s, mechanism: mechanism}, nil

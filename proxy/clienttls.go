@@ -133,15 +133,16 @@ type keyPair struct {
 	files ClientTLS
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	seen [2]os.FileInfo // of the last attempt
-	cert *tls.Certificate
+	mu     sync.Mutex
+	read   [2]os.FileInfo // what cert is from
+	failed [2]os.FileInfo // what could not be used, and was told of
+	cert   *tls.Certificate
 }
 
 // config reads the certificate and returns what a listener speaks TLS with.
 func (c ClientTLS) config(log *slog.Logger) (*tls.Config, error) {
 	cert := &keyPair{files: c, log: log}
-	if err := cert.read(cert.look()); err != nil {
+	if err := cert.load(cert.look()); err != nil {
 		return nil, err
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.current}, nil
@@ -149,21 +150,24 @@ func (c ClientTLS) config(log *slog.Logger) (*tls.Config, error) {
 
 // current returns the certificate for a handshake. Looking at the files costs
 // little beside a handshake, so it is done each time. A pair that cannot be
-// used (half of it may be new) is told of once, and the old one stays.
+// used (half of it may be new) is told of once, and the old one stays until it
+// can.
 func (c *keyPair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.look()
-	if sameFile(now[0], c.seen[0]) && sameFile(now[1], c.seen[1]) {
+	if sameFiles(now, c.read) {
 		return c.cert, nil
 	}
-	if err := c.read(now); err != nil {
+	switch err := c.load(now); {
+	case err == nil:
+		c.log.Info("certificate read again")
+	case !sameFiles(now, c.failed):
+		c.failed = now
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
 			err = p.Err // a path may hold a domain
 		}
 		c.log.Error("the changed certificate cannot be used, the old one stays", "error", err)
-	} else {
-		c.log.Info("certificate read again")
 	}
 	return c.cert, nil
 }
@@ -174,16 +178,17 @@ func (c *keyPair) look() (now [2]os.FileInfo) {
 	return now
 }
 
-// read reads the pair, as it was seen just before.
-func (c *keyPair) read(seen [2]os.FileInfo) error {
-	c.seen = seen
+// load reads the pair, as it was seen just before.
+func (c *keyPair) load(seen [2]os.FileInfo) error {
 	cert, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
 		return err
 	}
-	c.cert = &cert
+	c.cert, c.read = &cert, seen
 	return nil
 }
+
+func sameFiles(a, b [2]os.FileInfo) bool { return sameFile(a[0], b[0]) && sameFile(a[1], b[1]) }
 
 // sameFile reports whether a file is as it was; nil is one that is not there.
 func sameFile(a, b os.FileInfo) bool {

@@ -33,10 +33,11 @@ type account struct {
 	username string
 	reread   func(context.Context) (string, error)
 
-	mu       sync.Mutex
-	worked   mechanism // zero: none yet
-	password string
-	readAt   time.Time // when it was last read again
+	mu        sync.Mutex
+	worked    mechanism // zero: none yet
+	password  string
+	readAt    time.Time // when it was last read again
+	refusedAt time.Time // when it was last refused
 }
 
 func newAccount(l *Login) *account {
@@ -90,6 +91,9 @@ var (
 // The error is a *dialError or a *refusal. opened is called with the socket as
 // soon as there is one, so that it can be closed from elsewhere.
 func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
+	if d.account != nil && d.account.isRefused() {
+		return nil, errLoginRefused
+	}
 	u, err := d.open(ctx, helo, opened)
 	if err != nil || d.account == nil {
 		return u, err
@@ -105,9 +109,28 @@ func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (
 	}
 	if err != nil {
 		u.conn.Close()
+		if err == errLoginRefused {
+			d.account.refuse()
+		}
 		return nil, err
 	}
 	return u, nil
+}
+
+// refusedPause is how long nobody tries again after a login was refused: servers
+// lock accounts that fail too often.
+const refusedPause = 10 * time.Second
+
+func (a *account) refuse() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refusedAt = time.Now()
+}
+
+func (a *account) isRefused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.refusedAt.IsZero() && time.Since(a.refusedAt) < refusedPause
 }
 
 // logIn logs in with the strongest mechanism that the upstream offers.
@@ -117,11 +140,12 @@ func (a *account) logIn(u *upstream, password string) error {
 		return errInTheClear
 	}
 	offered := u.mechanisms()
-	err := error(errNoMechanism)
+	err, shown := error(errNoMechanism), false // shown: the server has seen the password as it is
 	for _, m := range a.preferred() {
-		if !slices.Contains(offered, m.name) || err == errLoginRefused && !m.token {
+		if !slices.Contains(offered, m.name) || err == errLoginRefused && !(m.token && shown) {
 			continue // a password that was refused is no better in another form
 		}
+		shown = m.name == "PLAIN" || m.name == "LOGIN"
 		switch tried := u.exchange(m.begin(a.username, password)); {
 		case tried == nil:
 			a.prefer(m)

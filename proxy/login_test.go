@@ -216,6 +216,21 @@ func TestATokenIsTriedAsOneWhereItIsNoPassword(t *testing.T) {
 	}
 }
 
+func TestAPasswordThatWasNotShownStaysSo(t *testing.T) {
+	u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
+	u.caps, u.on = []string{"SIZE 1000", "AUTH SCRAM-SHA-256 XOAUTH2 OAUTHBEARER"}, server.on
+	g := newGuard(t, u, withLogin("wrong", nil))
+	for range 3 { // nor is it tried again at once: accounts get locked
+		c := g.dial()
+		c.want("220")
+		c.cmd("EHLO client.test", "451 4.7.0")
+		c.conn.Close()
+	}
+	if want := []string{"SCRAM-SHA-256"}; !slices.Equal(server.used, want) {
+		t.Errorf("used %q, want %q", server.used, want)
+	}
+}
+
 func TestALoginThatGoesWrong(t *testing.T) {
 	first := func(line string) string { // the server's first message, with the client's nonce
 		text, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(line, "AUTH SCRAM-SHA-256 "))

@@ -19,6 +19,7 @@ const (
 	maxRest         = time.Minute      // a connection is kept without being used
 	maxAge          = 10 * time.Minute // from when it was opened
 	maxTransactions = 100
+	maxUnproductive = 20
 	restTime        = 3 * time.Second // a connection that was quiet for longer is asked whether it is there
 	checkTime       = 5 * time.Second // to answer that
 )
@@ -100,9 +101,11 @@ func (u *upstream) leave() {
 	u.conn.Close()
 }
 
-// worn reports whether a connection has served long enough.
+// worn reports whether a connection has served long enough. Servers count what
+// they refuse, and commands that lead to no message, and slow down or hang up
+// when it is too much: nobody is to pay for another client's mistakes.
 func (u *upstream) worn() bool {
-	return u.transactions >= maxTransactions || time.Since(u.born) > maxAge
+	return u.refused || u.unproductive > maxUnproductive || u.transactions >= maxTransactions || time.Since(u.born) > maxAge
 }
 
 // reset brings the upstream to where it was before any transaction.

@@ -93,6 +93,27 @@ func TestWhatIsNotReused(t *testing.T) {
 			c.cmd("QUIT", "221")
 			c.ended()
 		}},
+		"a recipient was refused": { // servers count that, and slow down
+			on: func(line string) string {
+				return map[string]string{"RCPT TO:<nobody@there.example>": "550 5.1.1 no"}[line]
+			},
+			session: func(g *guard) {
+				c := g.greeted()
+				c.cmd("MAIL FROM:<me@home.example>", "250")
+				c.cmd("RCPT TO:<nobody@there.example>", "550")
+				c.cmd("RSET", "250")
+				c.message(plain, "250")
+				c.cmd("QUIT", "221")
+				c.ended()
+			}},
+		"many commands and no message": {session: func(g *guard) {
+			c := g.greeted()
+			for range maxUnproductive {
+				c.cmd("NOOP", "250")
+			}
+			c.cmd("QUIT", "221")
+			c.ended()
+		}},
 		"RSET was refused":         {on: func(line string) string { return map[string]string{"RSET": "502 no"}[line] }},
 		"the upstream takes leave": {on: func(line string) string { return map[string]string{"RSET": "421 enough"}[line] }},
 		"RSET is not answered": {change: func(s *setup) { s.limits.UpstreamReply = 200 * time.Millisecond },

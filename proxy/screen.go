@@ -71,7 +71,7 @@ func (s *session) replied() {
 		s.cancelAuth()
 	case verb == "EHLO":
 		s.w.instead = s.ehloReply()
-	case verb == "NOOP" && s.up != nil: // keeps the upstream from idling out, too
+	case verb == "NOOP" && s.up != nil && !s.mustLogIn(): // keeps the upstream from idling out, too
 		r, err := s.ask("noop", s.w.line)
 		if s.renewable() && !s.w.inside && isGone(r, err) {
 			s.hangUp() // MAIL will find another

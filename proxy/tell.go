@@ -18,7 +18,9 @@ func (w *wire) Write(b []byte) (int, error) {
 func (w *wire) settle() {
 	if len(w.line) > 0 {
 		w.replied()
-		w.line = w.line[:0]
+		if w.line = w.line[:0]; cap(w.line) > 2*readSize {
+			w.line = nil // a long one is rare
+		}
 	}
 	said := w.slot
 	if len(said) > 0 && len(w.instead) > 0 && (w.instead[0] >= '4') == (said[0] >= '4') {

@@ -21,6 +21,8 @@ type upstream struct {
 	caps    map[string]string // by keyword in upper case: its parameters
 	replied func(command string, code int)
 
+	refused      bool   // something, at any time
+	unproductive int    // commands since the last message that it took
 	helo         string // what it was greeted with
 	born, spoke  time.Time
 	transactions int
@@ -74,6 +76,8 @@ func (u *upstream) readReply(timeout time.Duration) (reply, error) {
 		r.raw = append(append(r.raw, visible(line)...), crlf...)
 		if !more {
 			u.spoke = time.Now()
+			u.refused = u.refused || r.code >= 400
+			u.unproductive++
 			return r, nil
 		}
 	}
@@ -171,6 +175,7 @@ func (u *upstream) messageReply() (reply, error) {
 		return reply{}, err
 	}
 	u.replied("message", r.code)
+	u.unproductive = 0
 	return r, nil
 }
 

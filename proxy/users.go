@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // A users is the users_file of a route: who may send through it. A line is
@@ -41,12 +42,16 @@ func (s *Server) newUsers(r Route) *users {
 	if r.UsersFile == "" {
 		return nil
 	}
-	return &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
+	u := &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
 		if p := (*fs.PathError)(nil); errors.As(err, &p) {
 			err = p.Err // a path may hold a domain
 		}
 		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", err)
 	}}
+	if err := u.refresh(); err != nil {
+		u.onError(err)
+	}
+	return u
 }
 
 // CheckUsersFile reads a users file and says what is wrong with it, and in
@@ -109,7 +114,7 @@ func checkUserName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("a line is name:hash")
-	case name[0] == '#' || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == ':' || r == 0x7f }):
+	case name[0] == '#' || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ':' || r == '\ufeff' }):
 		return errors.New("a name cannot have blanks, a colon, or # at its start")
 	}
 	return nil
@@ -122,9 +127,8 @@ func (u *users) refresh() error {
 		return err
 	}
 	hashes, decoy, err := readUsers(u.path)
-	u.size, u.at = info.Size(), info.ModTime()
 	if err == nil {
-		u.hashes, u.decoy = hashes, decoy
+		u.hashes, u.decoy, u.size, u.at = hashes, decoy, info.Size(), info.ModTime()
 	}
 	return err
 }
@@ -143,14 +147,17 @@ func (u *users) lookup(name string) (h *passwordHash, known bool) {
 	return h, known
 }
 
-var errTooManyChecks = errors.New("too many logins at once")
+var (
+	errTooManyChecks = errors.New("too many logins at once")
+	errNoUsers       = errors.New("no user is known")
+)
 
-// check reports whether a password is that of a user. The error is
-// errTooManyChecks, or that ctx has ended.
+// check reports whether a password is that of a user. An error says that this
+// cannot be known now.
 func (u *users) check(ctx context.Context, name, password string) (bool, error) {
 	h, known := u.lookup(name)
 	if h == nil {
-		return false, nil
+		return false, errNoUsers
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,23 @@ func TestTheUsersFileIsReadAgainWhenItChanges(t *testing.T) {
 	}
 	writeUsers(t, path, "alice:"+newHash("sesame"))
 	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "535")
+}
+
+func TestAUsersFileThatCannotBeReadAtFirstLocksNobodyOut(t *testing.T) {
+	path := usersFile(t, "alice:no hash")
+	u := newUpstream(t)
+	g := newGuard(t, u, withUsers(path))
+	c := g.greeted()
+	c.cmd("NOOP", "250") // is answered here
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "454 4.7.0")
+	if commands, _, _ := u.got(); slices.Contains(commands, "NOOP") {
+		t.Errorf("upstream got %q", commands)
+	}
+	writeUsers(t, path, "alice:"+newHash("sesame"))
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "235")
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	c.cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "503")
+	c.cmd("QUIT", "221")
 }
 
 func TestManyLoginsAtOnceTakeTheirTurns(t *testing.T) {
