@@ -59,12 +59,7 @@ func TestWhatIsRefusedForGoodIsToldAndOnlyTheRestIsSentLater(t *testing.T) {
 	begin(to) // a mail client sends the mended message under a new Message-ID
 	c.send(newsletter("2", to) + ".\r\n")
 	c.want("250 2.0.0 Sent: a copy of its own to each of 20 recipients")
-	copies := s.copies()
-	for _, r := range to {
-		if copies[r] != 1 {
-			t.Errorf("%s has %d copies", r, copies[r])
-		}
-	}
+	s.want(t, to, 1)
 	if n := g.counter("sendguard_individual_copies_total", "result", "remembered"); n != 18 {
 		t.Errorf("%v remembered", n)
 	}
@@ -102,11 +97,7 @@ func TestTheSameTextIsSentAgainWhenItWasFinished(t *testing.T) {
 			t.Fatal(r)
 		}
 	}
-	for r, n := range s.copies() {
-		if n != 4 {
-			t.Errorf("%s has %d copies", r, n)
-		}
-	}
+	s.want(t, to, 4)
 }
 
 func TestATwinThatComesWhileTheFirstIsRunningIsToldToWait(t *testing.T) {
@@ -137,11 +128,7 @@ func TestATwinThatComesWhileTheFirstIsRunningIsToldToWait(t *testing.T) {
 	if r := <-replies; r[:3] != "250" {
 		t.Error(r)
 	}
-	for r, n := range s.copies() {
-		if n != 1 {
-			t.Errorf("%s has %d copies", r, n)
-		}
-	}
+	s.want(t, to, 1)
 }
 
 func TestALongRunEndsAndTheNextTryGoesOn(t *testing.T) {
@@ -157,11 +144,7 @@ func TestALongRunEndsAndTheNextTryGoesOn(t *testing.T) {
 	if r := g.trySend(newsletter("1", to), to); r[:3] != "250" {
 		t.Error(r)
 	}
-	for r, n := range s.copies() {
-		if n != 1 {
-			t.Errorf("%s has %d copies", r, n)
-		}
-	}
+	s.want(t, to, 1)
 }
 
 func TestAClientThatLeavesBeforeTheAnswerFindsItsSendDone(t *testing.T) {
@@ -198,11 +181,7 @@ func TestAClientThatLeavesBeforeTheAnswerFindsItsSendDone(t *testing.T) {
 			t.Fatal(r)
 		}
 	}
-	for r, n := range s.copies() {
-		if n != 1 {
-			t.Errorf("%s has %d copies", r, n)
-		}
-	}
+	s.want(t, to, 1)
 }
 
 func TestAnAlertOfAProgramThatClosesItsSideIsNeverSwallowed(t *testing.T) {
@@ -222,11 +201,7 @@ func TestAnAlertOfAProgramThatClosesItsSideIsNeverSwallowed(t *testing.T) {
 		c.want("250")
 		c.ended()
 	}
-	for r, n := range s.copies() {
-		if n != 3 {
-			t.Errorf("%s has %d copies", r, n)
-		}
-	}
+	s.want(t, to, 3)
 }
 
 func TestAnUpstreamThatWaitsForASlowClientIsSpokenTo(t *testing.T) {
@@ -262,9 +237,7 @@ func TestAnUpstreamThatWaitsForASlowClientIsSpokenTo(t *testing.T) {
 		}
 		c.send(".\r\n")
 		c.want("250 2.0.0 Sent: a copy of its own to each of 2 recipients")
-		if copies := s.copies(); copies["p0@there.example"] != 1 || copies["p1@there.example"] != 1 {
-			t.Errorf("copies: %v", copies)
-		}
+		s.want(t, to, 1)
 	}
 }
 

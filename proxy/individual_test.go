@@ -107,6 +107,17 @@ func (s *copyServer) copies() map[string]int {
 	return n
 }
 
+// want checks that each of the recipients has so many copies.
+func (s *copyServer) want(t *testing.T, recipients []string, copies int) {
+	t.Helper()
+	got := s.copies()
+	for _, r := range recipients {
+		if got[r] != copies {
+			t.Errorf("%s has %d copies, want %d", r, got[r], copies)
+		}
+	}
+}
+
 func people(n int) (list []string) {
 	for i := range n {
 		list = append(list, fmt.Sprintf("p%d@there.example", i))
