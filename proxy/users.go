@@ -27,8 +27,7 @@ type users struct {
 	mu     sync.Mutex
 	hashes map[string]*passwordHash
 	decoy  *passwordHash // checked for a name that is not there
-	size   int64         // of the file, and when it was changed
-	at     time.Time
+	seen   os.FileInfo   // what they are from
 }
 
 const (
@@ -123,12 +122,12 @@ func checkUserName(name string) error {
 // refresh reads the file if it is another one than before.
 func (u *users) refresh() error {
 	info, err := os.Stat(u.path)
-	if err != nil || info.Size() == u.size && info.ModTime().Equal(u.at) {
+	if err != nil || sameFile(info, u.seen) {
 		return err
 	}
 	hashes, decoy, err := readUsers(u.path)
 	if err == nil {
-		u.hashes, u.decoy, u.size, u.at = hashes, decoy, info.Size(), info.ModTime()
+		u.hashes, u.decoy, u.seen = hashes, decoy, info
 	}
 	return err
 }
