@@ -398,7 +398,7 @@ func TestThePathOfACommand(t *testing.T) {
 func TestARunEndsWhereNobodyCanNoteWhoHasACopy(t *testing.T) {
 	s := newCopyServer(t)
 	dir := t.TempDir()
-	g := newGuard(t, s.u, individual, func(s *setup) { s.state = "bolt:" + filepath.Join(dir, "state") })
+	var g *guard
 	usual := s.u.on
 	messages := 0
 	s.u.on = func(line string) string {
@@ -409,6 +409,7 @@ func TestARunEndsWhereNobodyCanNoteWhoHasACopy(t *testing.T) {
 		}
 		return usual(line)
 	}
+	g = newGuard(t, s.u, individual, func(s *setup) { s.state = "bolt:" + filepath.Join(dir, "state") })
 	to := people(10)
 	if r := g.trySend(newsletter("1", to), to); r != "451 4.3.0 Sent to 3 of 10; send it again, and only those without a copy get one. The reason: cannot note who has a copy" {
 		t.Error(r)
