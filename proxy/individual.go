@@ -58,16 +58,16 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 func (m *passage) sendCopies(header []byte) reply {
 	held := m.newSpool()
 	defer held.close()
-	print := policy.NewFingerprint(unstuff(header))
-	print.Write(m.head)
-	if r, stop := m.holdBody(io.MultiWriter(print, held)); stop {
+	fingerprint := policy.NewFingerprint(unstuff(header))
+	fingerprint.Write(m.head)
+	if r, stop := m.holdBody(io.MultiWriter(fingerprint, held)); stop {
 		return r
 	}
 	reset := m.up != nil
 	if !reset && (!m.renewable() || m.connectAnew() != nil) {
 		return m.finish(outcomeUpstreamFailed, ownReply(replyLostInMessage, m.dialer.host(), "connection lost"))
 	}
-	id := print.Identity()
+	id := fingerprint.Identity()
 	recipients := distinct(m.rcpts)
 	send, err := m.beginSend(unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
 	switch {
