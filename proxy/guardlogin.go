@@ -11,7 +11,7 @@ import (
 var guardMechanisms = []string{"PLAIN", "LOGIN"}
 
 const (
-	failurePause     = time.Second // before a failed login is told
+	failurePause     = time.Second // from a response until its failure is told: longer than most checks take
 	maxLoginFailures = 3           // of one session
 )
 
@@ -20,13 +20,15 @@ type guardLogin struct {
 	*session
 	mechanism string
 	begun     bool
-	name      []byte // LOGIN: nil until it was told
+	came      time.Time // the last response
+	name      []byte    // LOGIN: nil until it was told
 }
 
 // Next takes a response. The library was not given the initial one: it is in
 // the client's command line.
 func (l *guardLogin) Next(response []byte) (challenge []byte, done bool, err error) {
 	l.auth.open, l.auth.asked = false, true
+	l.came = time.Now()
 	if !l.begun {
 		l.begun = true
 		words := bytes.Fields(l.w.line)
@@ -75,7 +77,7 @@ func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 
 func (l *guardLogin) fail() ([]byte, bool, error) {
 	l.fault(faultClientLogin)
-	pause := time.NewTimer(failurePause)
+	pause := time.NewTimer(failurePause - time.Since(l.came)) // whatever the check took: that tells what it checked
 	defer pause.Stop()
 	select {
 	case <-pause.C:

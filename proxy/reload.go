@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"sendguard/policy"
 )
@@ -96,6 +97,9 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 		}
 		if r.entrance = s.entrances[r.place()]; r.entrance == nil {
 			if r.entrance, err = r.openEntrance(); err != nil {
+				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
+					err = fmt.Errorf("%w (where sendguard itself has that port on another address, restart it)", err)
+				}
 				return fresh, err
 			}
 			fresh = append(fresh, r)
