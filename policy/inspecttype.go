@@ -97,15 +97,21 @@ func parameter(values []string, name string) (all []string) {
 // boundaries returns the boundaries of a multipart, "" for one that is not
 // known.
 func (h *partHeader) boundaries() []string {
-	all := parameter(h.types, "boundary")
-	for i, b := range all {
-		all[i] = strings.TrimRight(b, " \t")
-	}
-	all = slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" || len(b) > maxBoundary })
+	all := slices.DeleteFunc(boundariesIn(h.types), func(b string) bool { return len(b) > maxBoundary })
 	if len(all) == 0 {
 		return []string{""}
 	}
 	return all
+}
+
+// boundariesIn returns the boundaries that values of Content-Type name, without
+// the blanks that none ends with (RFC 2046 section 5.1.1).
+func boundariesIn(values []string) []string {
+	all := parameter(values, "boundary")
+	for i, b := range all {
+		all[i] = strings.TrimRight(b, " \t")
+	}
+	return slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
 }
 
 func (h *partHeader) digests() bool {
@@ -130,8 +136,11 @@ func (h *partHeader) isAttachment() bool {
 
 // encoding returns the transfer encoding that has to be undone, or "" (RFC 2045
 // section 6).
-func (h *partHeader) encoding() string {
-	for _, value := range h.encodings {
+func (h *partHeader) encoding() string { return transferEncoding(h.encodings) }
+
+// transferEncoding is the first of the values that names one to undo, or "".
+func transferEncoding(values []string) string {
+	for _, value := range values {
 		if name := mediaType(value); name == "base64" || name == "quoted-printable" {
 			return name
 		}

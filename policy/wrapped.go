@@ -121,13 +121,15 @@ func (w *walk) header(at int, signed, whole bool, depth int) {
 // decoded returns a body without its transfer encoding, where it has one
 // (RFC 6532 section 3.7 allows one for message/global).
 func (h *header) decoded(body []byte) ([]byte, bool) {
+	var values []string
 	for _, value := range h.bodies(kindContentTransferEncoding) {
-		switch mediaType(string(value)) {
-		case "base64":
-			return decodeBase64(body), true
-		case "quoted-printable":
-			return decodeQuotedPrintable(body), true
-		}
+		values = append(values, string(value))
+	}
+	switch transferEncoding(values) {
+	case "base64":
+		return decodeBase64(body), true
+	case "quoted-printable":
+		return decodeQuotedPrintable(body), true
 	}
 	return nil, false
 }
@@ -142,11 +144,7 @@ func (h *header) boundaries() []string {
 	if n := len(values); n > 2 {
 		values = []string{values[0], values[n-1]}
 	}
-	all := parameter(values, "boundary")
-	for i, b := range all {
-		all[i] = strings.TrimRight(b, " \t")
-	}
-	all = slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
+	all := boundariesIn(values)
 	if n := len(all); n > maxCandidates {
 		all = append(all[:maxCandidates-1], all[n-1])
 	}

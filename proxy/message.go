@@ -115,8 +115,9 @@ func (m *passage) decide(header []byte) bool {
 		return false
 	}
 	defer m.buffers.give(memory)
+	plain := unstuff(header)
 	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: unstuff(header), Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, User: m.auth.user,
+	v := m.policy.Decide(policy.Message{Header: plain, Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, User: m.auth.user,
 		Body: unstuff(m.head), BodyCut: m.headCut})
 	if m.body.bare && !v.Refused() {
 		v = v.RefusedFor(policy.ReasonBareNewline)
@@ -126,7 +127,7 @@ func (m *passage) decide(header []byte) bool {
 	}
 	m.verdict = &v
 	m.metrics.decided(time.Since(start))
-	m.startInspection(unstuff(header))
+	m.startInspection(plain)
 	return true
 }
 
