@@ -212,6 +212,8 @@ func connectError(err error) error {
 		return &dialError{faultConnect, "its name cannot be resolved"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &dialError{faultConnect, "connection refused"}
+	case errors.Is(err, syscall.ECONNRESET): // accepted, and reset before we knew
+		return &dialError{faultConnect, "connection lost"}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &dialError{faultConnect, "no answer"}
 	}
