@@ -14,11 +14,7 @@ type command struct {
 // connection must not be used any more.
 func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
 	if u.unasked() != nil { // see command
-		r, err := u.readReply(timeout)
-		if err == nil && r.code != 421 {
-			err = errProtocol
-		}
-		return r, err
+		return u.takesLeave(timeout, commands[0].name)
 	}
 	if !pipelining {
 		return u.walk(commands, timeout)

@@ -27,7 +27,7 @@ func (m *passage) readHeader() ([]byte, error) {
 		searched := len(header)
 		if searched == 0 {
 			header = m.piece
-		} else if header = append(header, m.piece...); !m.hold(2 * len(m.piece)) {
+		} else if header = append(header, m.piece...); !m.memory.take(2 * len(m.piece)) {
 			return nil, errBuffersFull
 		}
 		end := headerEnd(header, searched)
@@ -57,7 +57,7 @@ func (m *passage) readHead(header []byte) ([]byte, error) {
 	}
 	end := len(header)
 	all := append(bytes.Clone(header), m.piece[m.inPiece:]...)
-	if !m.hold(2 * len(all)) {
+	if !m.memory.take(2 * len(all)) {
 		return nil, errBuffersFull
 	}
 	missing := func() int {
@@ -68,7 +68,7 @@ func (m *passage) readHead(header []byte) ([]byte, error) {
 		if err := m.next(); err != nil {
 			return nil, err
 		}
-		if !m.hold(2 * len(m.piece)) {
+		if !m.memory.take(2 * len(m.piece)) {
 			return nil, errBuffersFull
 		}
 		all = append(all, m.piece...)
@@ -124,15 +124,6 @@ func (m *passage) checkLines(header []byte) error {
 		}
 	}
 	return nil
-}
-
-// hold takes memory out of the budget for as long as the message is under way.
-func (m *passage) hold(n int) bool {
-	if !m.buffers.take(n) {
-		return false
-	}
-	m.held += n
-	return true
 }
 
 // unstuff returns the header without dot-stuffing (RFC 5321 section 4.5.2).

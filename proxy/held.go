@@ -9,7 +9,9 @@ import (
 // A message is held where only the whole of it can decide what goes on, or
 // where it goes on more than once.
 
-func (m *passage) newSpool() *spool { return &spool{dir: m.limits.SpoolDir, buffers: m.buffers} }
+func (m *passage) newSpool() *spool {
+	return &spool{dir: m.limits.SpoolDir, room: share{of: m.buffers}}
+}
 
 // holdBody takes the message to its end, its final dot included: what is behind
 // the begin of the body that the policy has looked at. It may be stopped on the
@@ -51,7 +53,7 @@ func (m *passage) keepAwake() {
 func (m *passage) sendHeld(header []byte) reply {
 	held := m.newSpool()
 	defer held.close()
-	if !m.hold(2 * len(header)) {
+	if !m.memory.take(2 * len(header)) {
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	}
 	begin := append(bytes.Clone(header), m.head...) // the piece that holds it is read over

@@ -53,7 +53,7 @@ func (m *passage) count(piece []byte) bool {
 		return true
 	}
 	m.scannerHeld += more
-	return m.hold(more)
+	return m.memory.take(more)
 }
 
 // stopInspected stops a message that cannot be counted.

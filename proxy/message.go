@@ -30,7 +30,7 @@ type passage struct {
 	piece   []byte // of the message, taken from the wire and not yet sent
 	last    bool   // the message ends with it
 	inPiece int    // so many bytes of the piece belong to the header
-	held    int    // taken out of the budget for header and head
+	memory  share  // for header and head
 	head    []byte // of the body, where the policy wants it
 	headCut bool   // the body goes on behind it
 	verdict *policy.Verdict
@@ -38,7 +38,7 @@ type passage struct {
 	outcome outcome
 
 	scanner     *policy.BodyScanner // where the body may still decide
-	scannerHeld int                 // of what is held, for the scanner
+	scannerHeld int                 // of the memory, for the scanner
 }
 
 // Data is called after DATA, which the upstream has not been sent yet: whether
@@ -54,9 +54,9 @@ func (s *session) Data(io.Reader) error {
 	defer body.release()
 	start := time.Now()
 	s.w.takeBody()
-	m := &passage{session: s, body: body, outcome: outcomeUpstreamFailed}
+	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
 	defer func() { // also after a panic, which the library makes a 421
-		s.buffers.give(m.held)
+		m.memory.giveBack()
 		m.record(time.Since(start))
 	}()
 	return s.answer(m.pass())

@@ -222,23 +222,3 @@ func (l panicLog) Printf(_ string, args ...any) {
 }
 
 func (l panicLog) Println(...any) {}
-
-// A budget is memory that is shared by all sessions.
-type budget struct{ left atomic.Int64 }
-
-func newBudget(bytes int64) *budget {
-	b := &budget{}
-	b.left.Store(bytes)
-	return b
-}
-
-// take takes n bytes, if there are so many left.
-func (b *budget) take(n int) bool {
-	if b.left.Add(int64(-n)) < 0 {
-		b.left.Add(int64(n))
-		return false
-	}
-	return true
-}
-
-func (b *budget) give(n int) { b.left.Add(int64(n)) }

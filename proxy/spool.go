@@ -9,11 +9,10 @@ import (
 // A spool holds the body of a message that cannot go on at once, as it came from
 // the wire: in memory, and past spoolMemory in a file that has no name.
 type spool struct {
-	dir     string
-	buffers *budget
-	held    int // taken out of the budget
-	memory  []byte
-	file    *os.File
+	dir    string
+	room   share // for memory
+	memory []byte
+	file   *os.File
 }
 
 // spoolMemory is how much of a message is held in memory.
@@ -22,7 +21,7 @@ const spoolMemory = 1 << 20
 // Write appends to what is held. An error is that of the file.
 func (s *spool) Write(b []byte) (int, error) {
 	if s.file == nil {
-		if len(s.memory)+len(b) <= spoolMemory && s.hold(2*len(b)) {
+		if len(s.memory)+len(b) <= spoolMemory && s.room.take(2*len(b)) {
 			s.memory = append(s.memory, b...)
 			return len(b), nil
 		}
@@ -31,14 +30,6 @@ func (s *spool) Write(b []byte) (int, error) {
 		}
 	}
 	return s.file.Write(b)
-}
-
-func (s *spool) hold(n int) bool {
-	if !s.buffers.take(n) {
-		return false
-	}
-	s.held += n
-	return true
 }
 
 // spill goes over to a file, with what is in memory. The file has no name any
@@ -55,8 +46,7 @@ func (s *spool) spill() error {
 	}
 	_, err = f.Write(s.memory)
 	s.memory = nil
-	s.buffers.give(s.held)
-	s.held = 0
+	s.room.giveBack()
 	return err
 }
 
@@ -90,6 +80,5 @@ func (s *spool) close() {
 		s.file.Close()
 	}
 	s.memory = nil
-	s.buffers.give(s.held)
-	s.held = 0
+	s.room.giveBack()
 }

@@ -116,18 +116,28 @@ func (u *upstream) command(name string, line []byte) (reply, error) {
 }
 
 func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte) (reply, error) {
-	early := u.unasked() != nil
-	if !early {
-		if err := u.write(line); err != nil {
-			return reply{}, u.lastWord(name, err)
-		}
+	if u.unasked() != nil {
+		return u.takesLeave(timeout, name)
+	}
+	if err := u.write(line); err != nil {
+		return reply{}, u.lastWord(name, err)
 	}
 	r, err := u.readReply(timeout)
-	if err == nil && early && r.code != 421 {
-		err = errProtocol
-	}
 	if err != nil {
 		return reply{}, err
+	}
+	u.replied(name, r.code)
+	return r, nil
+}
+
+// takesLeave reads what the upstream said before it was asked.
+func (u *upstream) takesLeave(timeout time.Duration, name string) (reply, error) {
+	r, err := u.readReply(timeout)
+	switch {
+	case err != nil:
+		return reply{}, err
+	case r.code != 421:
+		return reply{}, errProtocol
 	}
 	u.replied(name, r.code)
 	return r, nil

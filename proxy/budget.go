@@ -1,0 +1,44 @@
+package proxy
+
+import "sync/atomic"
+
+// A budget is memory that is shared by all sessions.
+type budget struct{ left atomic.Int64 }
+
+func newBudget(bytes int64) *budget {
+	b := &budget{}
+	b.left.Store(bytes)
+	return b
+}
+
+// take takes n bytes, if there are so many left.
+func (b *budget) take(n int) bool {
+	if b.left.Add(int64(-n)) < 0 {
+		b.left.Add(int64(n))
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int) { b.left.Add(int64(n)) }
+
+// A share is what one holder has taken out of a budget.
+type share struct {
+	of    *budget
+	taken int
+}
+
+// take takes n bytes more, if there are so many left.
+func (s *share) take(n int) bool {
+	if !s.of.take(n) {
+		return false
+	}
+	s.taken += n
+	return true
+}
+
+// giveBack gives all of it back.
+func (s *share) giveBack() {
+	s.of.give(s.taken)
+	s.taken = 0
+}
