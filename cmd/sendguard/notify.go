@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -43,9 +44,29 @@ func (n *notifier) tell(lines ...string) {
 	if n.ended {
 		return
 	}
-	if _, err := daemon.SdNotify(false, strings.Join(lines, "\n")); err != nil {
+	if err := notify(strings.Join(lines, "\n")); err != nil {
 		n.log.Warn("systemd could not be told", "error", err)
 	}
+}
+
+// notifyTime bounds the wait for room in systemd's queue. What the library has
+// for this waits for ever.
+const notifyTime = 2 * time.Second
+
+// notify sends a state to systemd, where the environment says that it listens.
+func notify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetWriteDeadline(time.Now().Add(notifyTime))
+	_, err = conn.Write([]byte(state))
+	return err
 }
 
 // condition is what the service does, in a few words.

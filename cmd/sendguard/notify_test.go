@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -133,4 +135,18 @@ func TestAServiceThatDoesNotAnswerIsNotAlive(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestASystemdThatDoesNotReadHoldsNothingUp(t *testing.T) {
+	_, env := newSystemd(t)
+	t.Setenv("NOTIFY_SOCKET", strings.TrimPrefix(env, "NOTIFY_SOCKET="))
+	for range 10_000 { // until its queue is full
+		if err := notify("STATUS=full"); err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("its queue has no end")
 }
