@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -173,26 +172,18 @@ func (u *users) check(ctx context.Context, name, password string) (bool, error) 
 	return h.matches(password) && known, nil
 }
 
-// SetUser adds a user to a users file, or gives one another password. The file
-// is replaced as a whole, readable by its owner alone; the other lines stay as
-// they are.
-func SetUser(path, name, password string) error {
+// WithUser returns the text of a users file with a user added, or with another
+// password for one who is there. The other lines stay as they are.
+func WithUser(text []byte, name, password string) ([]byte, error) {
 	if err := checkUserName(name); err != nil {
-		return err
+		return nil, err
 	}
 	if password == "" {
-		return errors.New("the password is empty")
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	old, err := readUsersFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, errors.New("the password is empty")
 	}
 	line := name + ":" + newHash(password) + "\n"
 	var b bytes.Buffer
-	for l := range strings.Lines(string(old)) {
+	for l := range strings.Lines(string(text)) {
 		if n, _, ok := cutUser(l); ok && n == name {
 			l, line = line, ""
 		}
@@ -202,23 +193,5 @@ func SetUser(path, name, password string) error {
 		}
 	}
 	b.WriteString(line)
-	return replaceFile(path, b.Bytes())
-}
-
-// replaceFile writes a file so that there is the old one or the new one, and
-// never a part.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".users-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return b.Bytes(), nil
 }

@@ -109,9 +109,14 @@ func TestTheUsersFileIsReadAgainWhenItChanges(t *testing.T) {
 	path := usersFile(t, "alice:"+newHash("sesame"))
 	g := newGuard(t, newUpstream(t), withUsers(path))
 	g.greeted().cmd("AUTH PLAIN "+b64("\x00alice\x00sesame"), "235")
-	if err := SetUser(path, "bob", "open"); err != nil {
+	text, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
+	if text, err = WithUser(text, "bob", "open"); err != nil {
+		t.Fatal(err)
+	}
+	writeUsers(t, path, strings.TrimSuffix(string(text), "\n"))
 	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235")
 	writeUsers(t, path, "alice:no hash")
 	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235") // a bad file changes nothing

@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,20 +145,6 @@ func (p *keyPair) write(certFile, keyFile string) error {
 		return err
 	}
 	return errors.Join(
-		replaceFile(keyFile, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		replaceFile(certFile, 0o644, &pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}))
-}
-
-// replaceFile writes a file that nobody ever sees half of.
-func replaceFile(path string, mode os.FileMode, block *pem.Block) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".sendguard-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	err = errors.Join(pem.Encode(f, block), f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+		replaceFile(keyFile, 0o600, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		replaceFile(certFile, 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ running guard takes the change up at once.`,
 		if err != nil {
 			return err
 		}
-		if err := proxy.SetUser(path, args[0], password); errors.As(err, new(*fs.PathError)) {
+		if err := setUser(path, args[0], password); errors.As(err, new(*fs.PathError)) {
 			return faultError{err}
 		} else if err != nil {
 			return err
@@ -47,6 +48,27 @@ running guard takes the change up at once.`,
 		return nil
 	}
 	return cmd
+}
+
+// setUser adds a user to a users file, or gives one another password. The file
+// is then readable by its owner alone.
+func setUser(path, name, password string) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	unlock, err := lockFile(path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if text, err = proxy.WithUser(text, name, password); err != nil {
+		return err
+	}
+	return replaceFile(path, 0o600, text)
 }
 
 // findUsersFile returns the users file of the configuration.

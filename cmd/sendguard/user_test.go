@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"sendguard/proxy"
@@ -67,7 +69,24 @@ func TestUserAddsAndReplaces(t *testing.T) {
 	if after, _ := os.ReadFile(path); !bytes.Equal(after, text) {
 		t.Errorf("the file is now %s", after)
 	}
-	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 2 {
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 3 { // the configuration, the file and its lock
 		t.Errorf("left over: %v", left)
+	}
+}
+
+func TestUsersAddedAtOnceAreAllThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if status, out := user(t, "x", fmt.Sprint("user", i), "--file", path); status != 0 {
+				t.Error(out)
+			}
+		})
+	}
+	wg.Wait()
+	text, err := os.ReadFile(path)
+	if lines := bytes.Count(text, []byte("\n")); err != nil || lines != 8 {
+		t.Errorf("%d users are there: %v", lines, err)
 	}
 }
