@@ -175,23 +175,26 @@ func isMessageID(line []byte) bool {
 // quotes below: lines that begin with >, and all that follows one of
 //
 //   - "-----Original Message-----";
-//   - lines that begin with From:, Sent:, To: and Subject:, as Outlook writes
-//     them, with no empty line between;
+//   - lines that begin with From:, Sent:, To: and Subject:, in this order, as
+//     Outlook writes them, with no empty line between;
 //   - "On Monday, 23 November 2026, Ann wrote:", on one line or two. Where the
 //     quoted message then has > before its lines, or is a blockquote, only that
 //     is quoted: the new text may stand below.
 //
-// It knows these in English. In other words, the quoted message counts.
+// It knows the first two in the languages of blockNames, and the third in
+// English. In other words, the quoted message counts.
 type replyFilter struct {
 	below   bool // all that follows is quoted
 	wrote   bool // the last line says who wrote what follows
 	quoting bool // the line at hand is quoted
 
 	// pending are addresses of lines that may turn out to introduce a quoted
-	// message: so many lines of an attribution, or these fields of a block.
+	// message: so many lines of an attribution, or so many fields of a block,
+	// in these languages.
 	pending     []uint64
 	attribution int
 	fields      int
+	languages   languageSet
 }
 
 const (
@@ -206,20 +209,7 @@ const (
 	maxAttribution = 3
 )
 
-// The fields of a block, in the order in which Outlook has them.
-const (
-	blockFrom = 1 << iota
-	blockSent
-	blockTo
-	blockSubject
-)
-
-var blockFields = map[string]int{"from:": blockFrom, "sent:": blockSent, "to:": blockTo, "subject:": blockSubject}
-
-var (
-	originalMessage = regexp.MustCompile(`(?i)^-{2,} *original message *-{2,}$`)
-	attributionLine = regexp.MustCompile(`^On .*\d`)
-)
+var attributionLine = regexp.MustCompile(`^On .*\d`)
 
 // line says what a line is, or a piece of one that began before.
 func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
@@ -240,7 +230,7 @@ func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
 	case f.quoting:
 		f.wrote = false
 		return lineQuoted
-	case f.wrote, text[0] == '-' && originalMessage.Match(text):
+	case f.wrote, isDivider(text):
 		f.quoteRest()
 		return lineQuoted
 	case f.isAttribution(text):
@@ -283,20 +273,27 @@ func (f *replyFilter) isAttribution(text []byte) bool {
 // isBlock notes a field of a header block.
 func (f *replyFilter) isBlock(text []byte) {
 	text = bytes.TrimLeft(text, "*") // bold letters in text that was made of HTML
-	colon := bytes.IndexByte(text[:min(len(text), len("subject:*"))], ':')
+	colon := bytes.IndexByte(text[:min(len(text), maxBlockName)], ':')
 	if colon < 0 {
 		return
 	}
-	field := blockFields[string(bytes.ToLower(text[:colon+1]))]
-	switch {
-	case field == blockFrom:
-		f.fields = blockFrom
-	case f.fields > 0:
-		f.fields |= field
+	sets := blockFields[folded(string(withoutSpace(text[:colon])))]
+	if next := sets[f.fields] & f.languages; f.fields > 0 && next != 0 {
+		f.fields, f.languages = f.fields+1, next
+	} else if sets[0] != 0 {
+		f.fields, f.languages = 1, sets[0]
 	}
-	if f.fields == blockFrom|blockSent|blockTo|blockSubject {
+	if f.fields == len(sets) {
 		f.quoteRest()
 	}
+}
+
+// withoutSpace takes what may stand before a colon off: bold letters end there,
+// and French has a no-break space, in UTF-8 or ISO 8859-1.
+func withoutSpace(name []byte) []byte {
+	name = bytes.TrimRight(name, " *")
+	name = bytes.TrimSuffix(bytes.TrimSuffix(name, []byte{0xa0}), []byte{0xc2})
+	return bytes.TrimRight(name, " *")
 }
 
 func (f *replyFilter) quoteRest() {
@@ -308,5 +305,5 @@ func (f *replyFilter) hold(hash uint64) { f.pending = append(f.pending, hash) }
 
 // release forgets what was held.
 func (f *replyFilter) release() {
-	f.pending, f.attribution, f.fields = f.pending[:0], 0, 0
+	f.pending, f.attribution, f.fields, f.languages = f.pending[:0], 0, 0, 0
 }
