@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from lab import HOST, run
 from servers import PASSWORD, USER, Postfix
+from thunderbird import Thunderbird
 
 TEXT = "A line.\n.\n..two dots\n.a dot in front\nGr\u00fc\u00dfe, \u20ac 5\n" + "long " * 150 + "\n\nthe end\n"
 
@@ -112,7 +113,7 @@ smtp_tls_security_level = none
 
 
 # What a user is shown of a wrong password where it is not the server's reply.
-SHOWN_FOR_535 = {"mutt": "SASL authentication failed"}
+SHOWN_FOR_535 = {"mutt": "SASL authentication failed", "Thunderbird": "Login to server 127.0.0.1 with username robot failed"}
 
 ALL = {"swaks": swaks, "msmtp": msmtp, "curl": curl, "mutt": mutt, "s-nail": s_nail, "Python smtplib": smtplib_,
-       "git send-email": git_send_email}
+       "git send-email": git_send_email, "Thunderbird": Thunderbird()}
