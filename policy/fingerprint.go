@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"hash"
+	"io"
 	"regexp"
 	"slices"
 )
@@ -16,26 +17,26 @@ type Identity struct {
 }
 
 // A Fingerprint takes the identity of a message. Mail clients make new
-// boundaries (RFC 2046 section 5.1.1), and new names for pictures in the text
-// (RFC 2392), for each try to send the same message. So these are left out of
-// the digest of its content, as far as no encoding hides them.
+// boundaries (RFC 2046 section 5.1.1) for each try to send the same message, and
+// new names for the pictures in its text: the one that HTML refers to (RFC 2392),
+// and that of the file. They sign it anew. So all this is left out of the digest of
+// its content.
 type Fingerprint struct {
 	identity   Identity
 	hash       hash.Hash
+	lines      lineCutter
+	inLine     bool // the next piece goes on with a line
 	boundaries []string
-	line       []byte // the begin of the line that has not ended yet
-	long       bool   // the line is longer than is kept of it
 	inHeader   bool   // of a part
-	field      []byte // of that header, with its folded lines as far as they have come
+	header     []byte // of it, as far as it has come
+	content    io.WriteCloser
 }
 
-// boundaryParameter is a boundary in a line of a part's header.
-var boundaryParameter = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))`)
-
-// Bounds for what a Fingerprint keeps. Lines and fields that are longer, and
+// Bounds for what a Fingerprint keeps. Delimiters that are longer, headers, and
 // further boundaries, belong to the content.
 const (
 	maxKeptLine       = 4096
+	maxKeptHeader     = 16 << 10
 	maxKeptBoundaries = 64
 )
 
@@ -47,96 +48,146 @@ func NewFingerprint(raw []byte) *Fingerprint {
 		return string(bytes.ReplaceAll(bytes.TrimSpace(bytes.Join(h.bodies(kind), nil)), crlf, nil))
 	}
 	f := &Fingerprint{hash: sha256.New(), boundaries: h.boundaries()}
+	f.lines = lineCutter{max: maxKeptLine, line: f.line}
 	f.identity.MessageID, f.identity.Subject = text(kindMessageID), text(kindSubject)
 	if f.identity.MessageID == "" {
 		f.identity.MessageID = text(kindDate) // a mail server keeps it for all tries
 	}
+	f.content = f.reader(&h)
 	return f
 }
 
 // Write takes the next piece of the body. It never fails.
-func (f *Fingerprint) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		eol := bytes.IndexByte(p, '\n') + 1
-		if eol == 0 {
-			eol = len(p)
+func (f *Fingerprint) Write(p []byte) (int, error) { return f.lines.Write(p) }
+
+// line takes a line, its end included, or a piece of a long one.
+func (f *Fingerprint) line(p []byte) {
+	begins := !f.inLine
+	f.inLine = p[len(p)-1] != '\n'
+	closing, delimits := f.delimiter(p)
+	switch {
+	case begins && delimits:
+		f.endPart()
+		f.hash.Write([]byte("--\r\n"))
+		f.inHeader, f.content = !closing, f.reader(&header{})
+	case !f.inHeader:
+		f.content.Write(p)
+	default:
+		f.header = append(f.header, p...)
+		if begins && len(bytes.TrimRight(p, "\r\n")) == 0 || len(f.header) > maxKeptHeader {
+			f.endHeader()
 		}
-		piece := p[:eol]
-		p = p[eol:]
-		switch ended := piece[len(piece)-1] == '\n'; {
-		case f.long:
-			f.hash.Write(piece)
-			f.long = !ended
-		case ended && len(f.line) == 0 && len(piece) <= maxKeptLine:
-			f.takeLine(piece)
-		case len(f.line)+len(piece) > maxKeptLine:
-			f.endField()
-			f.hash.Write(f.line)
-			f.hash.Write(piece)
-			f.line, f.long = f.line[:0], !ended
-		default:
-			if f.line = append(f.line, piece...); ended {
-				f.takeLine(f.line)
-				f.line = f.line[:0]
+	}
+}
+
+func (f *Fingerprint) endPart() {
+	f.endHeader()
+	f.content.Close()
+}
+
+// Where a field of a part's header has what is new with each try: the boundary
+// and, in a part that others refer to, the name of its file (RFC 2183 section
+// 2.3, and in pieces RFC 2231).
+var (
+	newBoundary = regexp.MustCompile(`(?i)[;\s]boundary\s*=\s*(?:"([^"]*)"|([^";\s]+))`)
+	newName     = regexp.MustCompile(`(?i)[;\s](?:boundary|(?:file)?name[*\d]*)\s*=\s*(?:"([^"]*)"|([^";\s]+))`)
+)
+
+// endHeader takes the header of a part that is complete.
+func (f *Fingerprint) endHeader() {
+	if !f.inHeader {
+		return
+	}
+	h := parseHeader(f.header)
+	again := newBoundary
+	if h.has(kindContentID) {
+		again = newName
+	}
+	at := 0
+	without := func(start, end int) {
+		f.hash.Write(f.header[at:start])
+		at = end
+	}
+	for _, field := range h.fields {
+		switch field.kind {
+		case kindContentID:
+			without(field.start, field.end)
+		case kindContentType, kindContentDisposition:
+			for _, m := range again.FindAllSubmatchIndex(f.header[field.start:field.end], -1) {
+				without(field.start+max(m[2], m[4]), field.start+max(m[3], m[5])) // quoted or not
 			}
 		}
 	}
-	return n, nil
+	f.hash.Write(f.header[at:])
+	if boundaries := h.boundaries(); len(f.boundaries)+len(boundaries) <= maxKeptBoundaries {
+		f.boundaries = append(f.boundaries, boundaries...)
+	}
+	f.content = f.reader(&h)
+	f.inHeader, f.header = false, f.header[:0]
 }
 
-// takeLine takes a whole line, its end included.
-func (f *Fingerprint) takeLine(line []byte) {
-	closing, delimits := f.delimiter(line)
+// signatures are the types of the second part of a multipart/signed (RFC 3156 section 5,
+// RFC 8551 section 3.5.3).
+var signatures = []string{"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+
+// reader is for the content behind a header. The references in HTML are looked
+// for beneath its transfer encoding.
+func (f *Fingerprint) reader(h *header) io.WriteCloser {
+	references := &referenceFilter{to: f.hash}
+	types := h.mediaTypes()
 	switch {
-	case delimits:
-		f.endField()
-		f.inHeader = !closing
-		f.hash.Write([]byte("--\r\n"))
-	case !f.inHeader:
-		f.hash.Write(withoutReferences(line))
-	case isBlank(line[0]) && len(f.field)+len(line) <= maxKeptLine: // folded
-		f.field = append(f.field, line...)
-	default:
-		f.endField()
-		f.field = append(f.field, line...)
-		f.inHeader = len(bytes.TrimSpace(line)) > 0
+	case slices.Contains(types, "text/html"):
+		return (&partHeader{encodings: h.encodings()}).transferDecoded(references)
+	case slices.ContainsFunc(types, func(t string) bool { return slices.Contains(signatures, t) }):
+		references.to = io.Discard
 	}
-	if !f.inHeader {
-		f.endField()
-	}
+	return references
 }
 
-// endField takes a field of a part's header that is complete. It may tell a
-// boundary.
-func (f *Fingerprint) endField() {
-	if name, _, _ := bytes.Cut(f.field, []byte(":")); bytes.EqualFold(name, []byte("Content-ID")) {
-		f.field = f.field[:0]
-	}
-	places := boundaryParameter.FindSubmatchIndex(f.field)
-	if places == nil || len(f.boundaries) >= maxKeptBoundaries {
-		f.hash.Write(f.field)
-		f.field = f.field[:0]
-		return
-	}
-	start, end := places[2], places[3] // in quotes
-	if start < 0 {
-		start, end = places[4], places[5]
-	}
-	f.boundaries = append(f.boundaries, string(f.field[start:end]))
-	f.hash.Write(f.field[:start])
-	f.hash.Write(f.field[end:])
-	f.field = f.field[:0]
+// A referenceFilter passes text on without the names of the parts that it
+// refers to: what follows cid: (RFC 2392), as mail clients write it.
+type referenceFilter struct {
+	to     io.Writer
+	inside bool   // of a name
+	held   []byte // what may be the begin of a reference
 }
 
-// reference is what names a part from within another one.
-var reference = regexp.MustCompile(`cid:[^"'<>()\s]+`)
+var reference = []byte("cid:")
 
-func withoutReferences(line []byte) []byte {
-	if !bytes.Contains(line, []byte("cid:")) { // as mail clients write it
-		return line
+func (r *referenceFilter) Write(p []byte) (int, error) {
+	rest := p
+	if len(r.held) > 0 {
+		rest = append(r.held, p...)
 	}
-	return reference.ReplaceAll(line, []byte("cid:"))
+	for {
+		if r.inside {
+			end := bytes.IndexAny(rest, "\"'<>() \t\r\n")
+			if end < 0 {
+				rest = nil
+				break
+			}
+			rest, r.inside = rest[end:], false
+		}
+		n := bytes.Index(rest, reference)
+		if n < 0 {
+			break
+		}
+		r.to.Write(rest[:n+len(reference)])
+		rest, r.inside = rest[n+len(reference):], true
+	}
+	begun := len(reference) - 1
+	for !bytes.HasSuffix(rest, reference[:begun]) {
+		begun--
+	}
+	r.to.Write(rest[:len(rest)-begun])
+	r.held = append([]byte(nil), reference[:begun]...)
+	return len(p), nil
+}
+
+func (r *referenceFilter) Close() error {
+	r.to.Write(r.held)
+	r.held, r.inside = nil, false
+	return nil
 }
 
 // delimiter reports a line that parts a body, and whether it is the last one.
@@ -154,9 +205,8 @@ func (f *Fingerprint) delimiter(line []byte) (closing, ok bool) {
 
 // Identity returns the identity of the message, when all of it was written.
 func (f *Fingerprint) Identity() Identity {
-	f.endField()
-	f.hash.Write(f.line)
-	f.line = nil
+	f.lines.flush()
+	f.endPart()
 	f.hash.Sum(f.identity.Content[:0])
 	return f.identity
 }

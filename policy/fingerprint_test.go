@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -47,6 +49,63 @@ func TestAMessageThatIsSentAgainHasTheSameContent(t *testing.T) {
 	}
 }
 
+// withPicture is HTML with a picture, as Thunderbird 153 sends it: the parameters are the
+// boundary, and the names of the picture as a part and as a file, the latter two times.
+const withPicture = `Subject: pictures
+Content-Type: multipart/related;
+ boundary="------------%[1]s"
+
+--------------%[1]s
+Content-Type: text/html; charset=UTF-8
+%[4]s
+--------------%[1]s
+Content-Type: image/png; name="%[3]s.png"
+Content-Disposition: inline; filename="%[3]s.png"
+Content-Id: <part1.%[2]s@example.org>
+Content-Transfer-Encoding: base64
+
+iVBORw0KGgo=
+
+--------------%[1]s--
+`
+
+func TestAPictureInTheTextThatIsNamedAnewMakesNoDifference(t *testing.T) {
+	encodings := map[string]func(html string) string{
+		"8bit": func(html string) string { return "Content-Transfer-Encoding: 8bit\n\n" + html },
+		"quoted-printable": func(html string) string { // the names are cut at the end of a line
+			return "Content-Transfer-Encoding: quoted-printable\n\n" + strings.NewReplacer("=", "=3D", ".", ".=\n").Replace(html)
+		},
+		"base64": func(html string) string {
+			text := base64.StdEncoding.EncodeToString([]byte(html))
+			return "Content-Transfer-Encoding: base64\n\n" + text[:40] + "\n" + text[40:] + "\n"
+		},
+	}
+	for name, encoded := range encodings {
+		message := func(boundary, part, file, text string) Identity {
+			html := "<p>" + text + "</p><img src=\"cid:part1." + part + "@example.org\">\n"
+			return identityOf(fmt.Sprintf(withPicture, boundary, part, file, encoded(html)))
+		}
+		first := message("c9TkHAuaf4j1lsz0kFWqfzBw", "gXIEFDy6.q2gkU5lB", "rjd7KSCZxMgNs1tr", "Hello")
+		if again := message("A02rtsAwlWGiauUpgYh80lty", "gl70cuXx.bgkc87Q9", "yMTSW7fr019VqWtD", "Hello"); again != first {
+			t.Errorf("%s: it is another content", name)
+		}
+		if other := message("c9TkHAuaf4j1lsz0kFWqfzBw", "gXIEFDy6.q2gkU5lB", "rjd7KSCZxMgNs1tr", "Hullo"); other == first {
+			t.Errorf("%s: another text is the same content", name)
+		}
+	}
+}
+
+func TestAMessageThatIsSignedAnewHasTheSameContent(t *testing.T) {
+	const message = "Content-Type: multipart/signed; boundary=b\n\n--b\n\n%s\n--b\nContent-Type: application/pkcs7-signature; name=smime.p7s\n\n%s\n--b--\n"
+	first := identityOf(fmt.Sprintf(message, "Hello", "MIIa"))
+	if again := identityOf(fmt.Sprintf(message, "Hello", "MIIb")); again != first {
+		t.Error("it is another content")
+	}
+	if other := identityOf(fmt.Sprintf(message, "Hullo", "MIIa")); other == first {
+		t.Error("another text is the same content")
+	}
+}
+
 func TestAMessageWithoutAMessageIDIsKnownByItsDate(t *testing.T) {
 	const date = "Thu, 26 Nov 2026 02:00:00 +0000"
 	if id := identityOf("Date: " + date + "\nSubject: x\n\ny\n"); id.MessageID != date {
@@ -55,8 +114,10 @@ func TestAMessageWithoutAMessageIDIsKnownByItsDate(t *testing.T) {
 }
 
 func TestAnotherTextIsAnotherContent(t *testing.T) {
+	twoParts := strings.Replace(twoParts, "Content-ID: <part1.three@home.org>", "Content-Disposition: attachment; filename=b", 1)
 	first := identityOf(twoParts)
 	for name, change := range map[string][2]string{
+		"the name of an attachment":  {"filename=b", "filename=c"},
 		"a word":                     {"Hello", "Hullo"},
 		"what looks like a boundary": {"--one and", "--three and"},
 		"a part header":              {"text/html", "text/plain"},

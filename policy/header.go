@@ -147,6 +147,8 @@ const (
 	kindReferences
 	kindContentType
 	kindContentTransferEncoding
+	kindContentDisposition
+	kindContentID
 	kindMessageID
 	kindDate
 	kindCount
@@ -172,6 +174,8 @@ var fieldNames = [kindCount]string{
 	kindReferences:              "References",
 	kindContentType:             "Content-Type",
 	kindContentTransferEncoding: "Content-Transfer-Encoding",
+	kindContentDisposition:      "Content-Disposition",
+	kindContentID:               "Content-ID",
 	kindMessageID:               "Message-ID",
 	kindDate:                    "Date",
 }

@@ -144,7 +144,7 @@ func TestNoLimitIsHigherThanWhatIsCounted(t *testing.T) {
 func (s *BodyScanner) heldBytes() int { return s.top.heldBytes() }
 
 func (r *partReader) heldBytes() int {
-	n := cap(r.held) + cap(r.field)
+	n := cap(r.lines.held) + cap(r.field)
 	for _, b := range r.open {
 		n += len(b.text)
 	}

@@ -19,8 +19,8 @@ type partReader struct {
 	attached bool // inside of an attached message, where everything counts
 	stuffed  bool
 
-	held   []byte // a line that has not ended
-	inLine bool   // the next byte goes on with a line
+	lines  lineCutter
+	inLine bool // the next byte goes on with a line
 
 	open     []boundary // multiparts, the outermost first
 	inHeader bool
@@ -55,39 +55,17 @@ const (
 func newPartReader(s *BodyScanner, attached bool) *partReader {
 	s.readers++
 	r := &partReader{scan: s, attached: attached}
+	r.lines = lineCutter{max: maxLine, line: r.line}
 	r.startHeader(false)
 	return r
 }
 
 // Write takes the next piece; it cannot fail.
-func (r *partReader) Write(piece []byte) (int, error) {
-	for p := piece; len(p) > 0; {
-		n := bytes.IndexByte(p, '\n') + 1
-		if n > 0 && n <= maxLine && len(r.held) == 0 {
-			r.line(p[:n])
-			p = p[n:]
-			continue
-		}
-		if n == 0 {
-			n = len(p)
-		}
-		n = min(n, maxLine-len(r.held))
-		r.held = append(r.held, p[:n]...)
-		if len(r.held) == maxLine || p[n-1] == '\n' {
-			r.line(r.held)
-			r.held = r.held[:0]
-		}
-		p = p[n:]
-	}
-	return len(piece), nil
-}
+func (r *partReader) Write(piece []byte) (int, error) { return r.lines.Write(piece) }
 
 // Close ends the message, whatever of it is still open.
 func (r *partReader) Close() error {
-	if len(r.held) > 0 {
-		r.line(r.held)
-		r.held = nil
-	}
+	r.lines.flush()
 	r.endField()
 	r.endContent()
 	r.scan.readers--
