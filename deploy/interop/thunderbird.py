@@ -15,7 +15,8 @@ PREFERENCES = {
     "mail.server.server1.type": "pop3", "mail.server.server1.hostname": HOST, "mail.server.server1.userName": USER,
     "mail.server.server1.name": "interop", "mail.server.server1.login_at_startup": False, "mail.server.server1.check_new_mail": False,
     "mail.identity.id1.useremail": f"{USER}@example.org", "mail.identity.id1.smtpServer": "smtp1", "mail.identity.id1.valid": True,
-    "mail.identity.id1.fcc": False, "mail.smtpservers": "smtp1", "mail.smtp.defaultserver": "smtp1", "mail.smtpserver.smtp1.type": "smtp",
+    "mail.identity.id1.fcc": False, "mail.default_send_format": 3,  # HTML with its text
+    "mail.smtpservers": "smtp1", "mail.smtp.defaultserver": "smtp1", "mail.smtpserver.smtp1.type": "smtp",
     "mail.smtpserver.smtp1.hostname": HOST, "mail.smtpserver.smtp1.port": 25, "mail.smtpserver.smtp1.username": USER,
     "mail.smtpserver.smtp1.authMethod": 3, "mail.smtpserver.smtp1.try_ssl": 0,  # the password as it is, no TLS
     "mail.compose.warn_public_recipients.threshold": 1000,
@@ -26,7 +27,7 @@ PREFERENCES = {
 # Sends a message and returns whether its window has closed, as it does when the
 # message is sent, and the text of all dialogs that came before.
 SEND = """
-const [port, password, sender, to, subject, body, done] = arguments;
+const [port, password, sender, to, subject, body, format, done] = arguments;
 const { MailServices } = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
 const wait = ms => new Promise(r => Services.wm.getMostRecentWindow("mail:3pane").setTimeout(r, ms));
 const windows = part => [...Services.wm.getEnumerator(null)].filter(w => w.location.href.includes(part) && w.document.readyState == "complete");
@@ -42,7 +43,7 @@ async function send() {
   const fields = Cc["@mozilla.org/messengercompose/composefields;1"].createInstance(Ci.nsIMsgCompFields);
   Object.assign(fields, { to, subject, body });
   const params = Cc["@mozilla.org/messengercompose/composeparams;1"].createInstance(Ci.nsIMsgComposeParams);
-  Object.assign(params, { composeFields: fields, format: Ci.nsIMsgCompFormat.PlainText, identity });
+  Object.assign(params, { composeFields: fields, format: Ci.nsIMsgCompFormat[format], identity });
   MailServices.compose.OpenComposeWindowWithParams(null, params);
   let window;
   while (!(window = windows("messengercompose")[0]) || !window.gMsgCompose?.editor || window.gWindowLocked) await wait(50);
@@ -77,9 +78,9 @@ class Thunderbird:
     def __init__(self):
         self.remote = None
 
-    def __call__(self, lab, port, mail):
+    def __call__(self, lab, port, mail, format="PlainText"):
         self.remote = self.remote or Marionette(lab)
-        closed, shown = self.remote.run(SEND, port, mail.password, mail.sender, ", ".join(mail.to), mail.subject, mail.text().decode())
+        closed, shown = self.remote.run(SEND, port, mail.password, mail.sender, ", ".join(mail.to), mail.subject, mail.text().decode(), format)
         return (0 if closed else 1), shown
 
 
