@@ -170,7 +170,7 @@ func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 	case u.TLS == proxy.TLSStartTLS && port == "465":
 		d.problem(key+".tls", "port 465 speaks TLS from the start (RFC 8314): use tls: implicit")
 	case u.TLS == proxy.TLSNone && !isLoopback(host) && !u.PlaintextUpstream:
-		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear")
+		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear (use starttls or implicit; with auth: none, plaintext_upstream: true allows it)")
 	}
 	switch {
 	case !slices.Contains([]string{authRelay, authLogin, authNone}, u.Auth):
