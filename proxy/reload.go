@@ -100,7 +100,7 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
 					err = fmt.Errorf("%w (where sendguard itself has that port on another address, restart it)", err)
 				}
-				return fresh, err
+				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
 			}
 			fresh = append(fresh, r)
 		}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,8 +34,16 @@ type problem struct {
 // decode reads text into c, which holds the defaults.
 func (d *decoder) decode(text []byte, c *config) {
 	d.lines = map[string]int{}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	var doc, second yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&doc); err != nil && err != io.EOF {
+		d.syntax(err)
+		return
+	}
+	switch err := documents.Decode(&second); {
+	case err == nil: // what it says would not be in force
+		d.problems = append(d.problems, problem{second.Line, "a second YAML document: put all into one, without --- between"})
+	case err != io.EOF:
 		d.syntax(err)
 		return
 	}

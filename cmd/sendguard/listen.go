@@ -150,6 +150,8 @@ func (r *routeConfig) reach() (where reach, problem string) {
 		return 0, "is needed: host:port for the mail client, 127.0.0.1:1587 for example"
 	case err != nil:
 		return 0, strconv.Quote(r.Listen) + " is not host:port, unix:/path or systemd:NAME"
+	case addressProblem(r.Listen) != "":
+		return 0, addressProblem(r.Listen)
 	case isLoopback(host):
 		return reachHere, ""
 	}

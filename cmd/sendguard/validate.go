@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sendguard/policy"
@@ -35,15 +35,15 @@ func (c *config) check(d *decoder) {
 	}
 	c.checkIndividual(d)
 	c.Server.check(d)
-	if _, _, err := net.SplitHostPort(c.Metrics.Listen); err != nil {
-		d.problem("metrics.listen", "%q is not host:port", c.Metrics.Listen)
+	if problem := addressProblem(c.Metrics.Listen); problem != "" {
+		d.problem("metrics.listen", "%s", problem)
 	}
 	for _, r := range c.Routes {
 		if sameAddress(r.Listen, c.Metrics.Listen) {
 			d.problem("metrics.listen", "%s is taken by route %s", c.Metrics.Listen, r.Name)
 		}
 	}
-	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		d.problem("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
@@ -150,13 +150,16 @@ func (r *routeConfig) checkUsers(d *decoder, key string) {
 }
 
 func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
-	host, port, err := net.SplitHostPort(u.Address)
+	problem := addressProblem(u.Address)
+	host, port, _ := net.SplitHostPort(u.Address)
 	switch {
 	case u.Address == "":
-		d.problem(key+".address", "is needed: host:port of the outgoing mail server, smtp.example.com:587 for example")
-		return
-	case err != nil || host == "" || port == "":
-		d.problem(key+".address", "%q is not host:port", u.Address)
+		problem = "is needed: host:port of the outgoing mail server, smtp.example.com:587 for example"
+	case problem == "" && (host == "" || port == "0"):
+		problem = strconv.Quote(u.Address) + " is not host:port"
+	}
+	if problem != "" {
+		d.problem(key+".address", "%s", problem)
 		return
 	}
 	for _, r := range c.Routes {
@@ -234,6 +237,18 @@ func (s *serverConfig) check(d *decoder) {
 	if s.MaxLineBytes > 0 && s.MaxLineBytes < 1000 {
 		d.problem("server.max_line_bytes", "%d is less than the 1000 bytes of an ordinary header line (RFC 5322)", s.MaxLineBytes)
 	}
+}
+
+// addressProblem says what is wrong with a host:port; "" is nothing.
+func addressProblem(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return strconv.Quote(address) + " is not host:port"
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return strconv.Quote(address) + ": the port is not a number up to 65535"
+	}
+	return ""
 }
 
 // isLoopback reports whether a host in a configuration is this machine.
