@@ -98,8 +98,9 @@ func (p *Policy) Decide(m Message) Verdict {
 	default:
 		v.Header, v.Body, v.Rewritten = d.apply(e)
 	}
-	v.Claimed = -1
-	v.body = d.leftToBody(&v)
+	if v.body = d.leftToBody(&v); !v.AwaitsBody() {
+		v.Claimed = -1
+	}
 	return v
 }
 
@@ -164,6 +165,10 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 			return e
 		}
 		v.Claimed = wrong
+		if wrong >= 0 && v.Action != Report && d.rule.body == Unlimited { // else it may be that of the body
+			v.Action = Reject // a rewrite is not what the sender asked for
+			return nil
+		}
 	}
 	var changed [kindCount]bool
 	switch v.Action {

@@ -157,14 +157,18 @@ func (v *Verdict) StopsAt(n int) bool {
 // never rewritten: where the action calls for that, the message is refused.
 func (v Verdict) WithBody(n int) Verdict {
 	v.Exposure.Body = n
-	if !v.body.limit.exceededBy(n) {
+	switch {
+	case v.body.limit.exceededBy(n):
+	case v.AwaitsBody() && v.Claimed >= 0: // the tag is for neither header nor body
+		return v.RefusedFor(v.Reason)
+	default:
 		return v
 	}
 	v.Reason, v.CountOf, v.Count, v.Limit = ReasonTooManyInBody, ReasonTooManyInBody, n, v.body.limit
 	if v.AwaitsBody() {
 		found, wrong := v.overrides(n)
 		if found {
-			v.Action = Override
+			v.Action, v.Claimed = Override, -1
 			return v
 		}
 		v.Claimed = wrong
