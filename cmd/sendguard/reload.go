@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 
 	"sendguard/policy"
@@ -36,7 +37,7 @@ func (s *service) reload(ctx context.Context) {
 	s.outdated.Store(err != nil)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) { // one for each mistake
-			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", strings.TrimSuffix(line, "\n"))
+			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", withoutValues(strings.TrimSuffix(line, "\n")))
 		}
 		return
 	}
@@ -44,6 +45,14 @@ func (s *service) reload(ctx context.Context) {
 		s.log.Warn("a changed key takes effect after a restart only", "key", key)
 	}
 	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
+}
+
+// shownValue is a value in what is wrong that may be an address, or have a domain
+// in it. The log has none; file, line and key tell where it stands.
+var shownValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*?[@.](?:[^"\\]|\\.)*"`)
+
+func withoutValues(mistake string) string {
+	return shownValue.ReplaceAllLiteralString(mistake, `"…"`)
 }
 
 func (s *service) tryReload(ctx context.Context) (*config, error) {

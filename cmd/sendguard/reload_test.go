@@ -49,17 +49,20 @@ func TestAFileWithMistakesChangesNothingAndTellsNoSecret(t *testing.T) {
 		return "  - listen: 127.0.0.1:0\n    upstream: {address: \"127.0.0.1:25\", tls: none, auth: login, username: hunter1, " + rest + "}\n"
 	}
 	for text, want := range map[string]string{
-		"policy: {limits: {externl: 2}}\n":       `c.yaml:3: policy.limits.externl: unknown key`,
-		"polcy: {}\nserver: {idle: soon}\n":      `c.yaml:4: server.idle: \\"soon\\" is not a duration like 30s or 5m`,
-		"policy: [\n":                            `not YAML: `,
-		upstream("password: *hunter2"):           `not YAML: unknown anchor referenced`,
-		upstream("password:hunter2"):             `c.yaml:4: routes\[1\].upstream.password…: unknown key`,
-		upstream("password: hunter2, tsl: x"):    `c.yaml:4: routes\[1\].upstream.tsl: unknown key`,
-		upstream("password: {hunter2: x}"):       `c.yaml:4: routes\[1\].upstream.password: want a single value`,
-		upstream("password: \"hunter2\\n\""):     `c.yaml:4: routes\[1\].upstream.username: a user name or password cannot have control`,
-		upstream("password_command: exit 3"):     `routes\[1\].upstream: password_command: exit status 3`,
-		p.route("other", taken.Addr().String()):  `cannot listen: .*address already in use`,
-		p.route("other", "unix:/nowhere/at/all"): `cannot listen: .*no such file`,
+		"policy: {limits: {externl: 2}}\n":                                  `c.yaml:3: policy.limits.externl: unknown key`,
+		"polcy: {}\nserver: {idle: soon}\n":                                 `c.yaml:4: server.idle: \\"soon\\" is not a duration like 30s or 5m`,
+		"policy: [\n":                                                       `not YAML: `,
+		upstream("password: *hunter2"):                                      `not YAML: unknown anchor referenced`,
+		upstream("password:hunter2"):                                        `c.yaml:4: routes\[1\].upstream.password…: unknown key`,
+		upstream("password: hunter2, tsl: x"):                               `c.yaml:4: routes\[1\].upstream.tsl: unknown key`,
+		upstream("password: {hunter2: x}"):                                  `c.yaml:4: routes\[1\].upstream.password: want a single value`,
+		upstream("password: \"hunter2\\n\""):                                `c.yaml:4: routes\[1\].upstream.username: a user name or password cannot have control`,
+		"policy: {internal_domains: [\"@hunter.example\"]}\n":               `c.yaml:3: policy.internal_domains: \\"…\\" is not a domain`,
+		"policy: {rules: [{match: {from: [\"a\\\"b.hunter.example\"]}}]}\n": `c.yaml:3: policy.rules\[0\].match.from: \\"…\\" is not an address`,
+		"policy: {action: block}\n":                                         `c.yaml:3: policy.action: \\"block\\" is none of allow`,
+		upstream("password_command: exit 3"):                                `routes\[1\].upstream: password_command: exit status 3`,
+		p.route("other", taken.Addr().String()):                             `cannot listen: .*address already in use`,
+		p.route("other", "unix:/nowhere/at/all"):                            `cannot listen: .*no such file`,
 	} {
 		if !strings.HasPrefix(text, "pol") {
 			text += "policy: {limits: {external: 50}}\n"
