@@ -24,10 +24,10 @@
 //
 //   - Lockstep. Each client connection has a connection upstream to itself, as
 //     long as it lasts; where the client's own login does not go upstream, the
-//     next client may have the same one after RSET. Every refusal of a command and the reply to the end of a message are the
-//     upstream's, code and text. Nothing is ever accepted on our own
-//     authority, and there is no queue: what the client was not told is sent,
-//     was not sent.
+//     next client may have the same one after RSET. Every refusal of a command
+//     and the reply to the end of a message are the upstream's, code and text.
+//     Nothing is ever accepted on our own authority, and there is no queue: what
+//     the client was not told is sent, was not sent.
 //   - Untouched means untouched. A message that passes reaches the upstream
 //     byte for byte, dot-stuffing included.
 //   - Nothing of a message that is stopped on its header reaches the upstream.
@@ -51,6 +51,8 @@
 //   - After 354 every reply waits for the client's final dot.
 //   - No open door. Who may not come in hears so and no more; where a login is
 //     due, no MAIL goes upstream before it; where TLS is due, nothing does.
+//     The upstream's certificate is verified, and no upstream can leave STARTTLS
+//     out where it is wanted.
 //   - No address, domain, subject or credential is logged or counted.
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Probe connects to an upstream as a session would, greets it, logs in where
-// that is sendguard's to do, and says how
-// the connection is secured and what the upstream offers. The error says what
-// went wrong, with the upstream's own words where it refused.
+// Probe connects to an upstream as a session would, greets it, logs in where that
+// is sendguard's to do, and says how the connection is secured and what the
+// upstream offers. The error says what went wrong, with the upstream's own words
+// where it refused.
 func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
 	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect) // somebody waits for it
 	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
