@@ -115,9 +115,25 @@ func (s *scanner) read() {
 }
 
 // keepsWord reports whether the character at i stands wrongly between a word
-// and the @ that follows: <ann>@example.org, ann)@example.org.
+// and the @ that follows: <ann>@example.org, ann )@example.org.
 func (s *scanner) keepsWord(i int) bool {
-	return bytes.IndexByte([]byte(`)>"`), s.v[i]) >= 0 && s.end == i && s.start < i && i+1 < len(s.v) && s.v[i+1] == '@'
+	if s.start == s.end {
+		return false
+	}
+	next := i + 1
+	switch s.v[i] {
+	case ')':
+		for next < len(s.v) && class[s.v[next]] == classSpace {
+			next++
+		}
+	case '>', '"':
+		if s.end != i {
+			return false
+		}
+	default:
+		return false
+	}
+	return next < len(s.v) && s.v[next] == '@'
 }
 
 func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
@@ -154,15 +170,16 @@ func (s *scanner) quoted(i int) int {
 		}
 		return i + 1
 	}
+	if s.keepsWord(i) { // ann"@example.org, whatever closes further on
+		return i + 1
+	}
 	end, ok := i, false
 	if !s.noQuote {
 		end, ok = closing(s.v, i)
 	}
 	if !ok {
 		s.noQuote = true
-		if !s.keepsWord(i) {
-			s.clear(i + 1)
-		}
+		s.clear(i + 1)
 		return i + 1
 	}
 	if end < len(s.v) && s.v[end] == '@' {
@@ -219,7 +236,7 @@ func (s *scanner) at(i int) int {
 		s.clear(i + 1)
 		return i + 1
 	}
-	from := s.skipCFWS(i + 1)
+	from := s.skipStray(i + 1)
 	end := s.domain(from)
 	if end == from {
 		s.read()
@@ -343,6 +360,31 @@ func (s *scanner) skipCFWS(i int) int {
 		}
 	}
 	return i
+}
+
+// skipStray returns the place after white space, comments, and marks that stand
+// wrongly between an @ and its domain: ann@)"example.org.
+func (s *scanner) skipStray(i int) int {
+	for {
+		i = s.skipCFWS(i)
+		switch {
+		case i == len(s.v):
+			return i
+		case s.v[i] == '"' && !s.noQuote && !s.text:
+			end, ok := closing(s.v, i)
+			switch {
+			case !ok:
+				s.noQuote = true
+			case end > i+2: // a quoted domain
+				return i
+			default:
+				i = end - 1
+			}
+		case s.v[i] != '"' && s.v[i] != ')':
+			return i
+		}
+		i++
+	}
 }
 
 // closeComment returns where the comment at i ends, if it does.
