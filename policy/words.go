@@ -36,7 +36,7 @@ func nextWord(value []byte, pos int) (w encodedWord, found bool) {
 		}
 		start := pos + n
 		pos = start + 2
-		n = bytes.IndexAny(value[pos:], "? \t\r\n\"<>@,;()")
+		n = bytes.IndexAny(value[pos:], "?\"<>@,;()")
 		if n < 0 || value[pos+n] != '?' || pos+n+2 >= len(value) || value[pos+n+2] != '?' {
 			continue
 		}
@@ -44,17 +44,15 @@ func nextWord(value []byte, pos int) (w encodedWord, found bool) {
 		if encoding != 'q' && encoding != 'b' {
 			continue
 		}
-		if found && textStart > end {
-			return w, true
-		}
-		if end < textStart {
-			if end = bytes.Index(value[textStart:], []byte("?=")); end < 0 {
-				return encodedWord{}, false // nor does any later one end
+		if end < textStart { // the "?=" of =?utf-8?q?=41 ends no text
+			next := bytes.Index(value[textStart:], []byte("?="))
+			if next < 0 {
+				return w, found // nor does any later one end
 			}
-			end += textStart
+			end = textStart + next
 		}
 		charset, _, _ := strings.Cut(string(value[pos:pos+n]), "*") // a language (RFC 2231 section 5)
-		w, found = encodedWord{start, end + 2, charset, encoding, value[textStart:end], textStart}, true
+		w, found = encodedWord{start, end + 2, strings.TrimSpace(charset), encoding, value[textStart:end], textStart}, true
 		pos = textStart
 	}
 }
@@ -126,8 +124,8 @@ func decodeBase64(text []byte) []byte {
 
 // decodeWords returns value with its encoded words in UTF-8. White space
 // between two of them goes. Those of one charset are decoded together, since
-// some senders cut a character, or an address, in two; where that says another
-// thing than each by itself, both are in the result. Where they stand
+// some senders cut a character, or an address, or what is written for a byte, in
+// two; what says another thing than the rest is in the result, too. Where they stand
 // does not matter: mail clients decode them in quoted strings and comments
 // too. Characters that would open or close a quoted string, a comment or an
 // angle bracket become blanks: decoded, they are text.
@@ -140,26 +138,37 @@ func decodeWords(value []byte) []byte {
 			break
 		}
 		out = append(out, value[pos:w.start]...)
-		if w.isBroken() {
-			out = append(appendPlain(out, w.text), ' ')
-		}
-		text := bytes.Clone(w.text)
-		apart := appendText(nil, w.charset, w.bytes())
-		pos = w.end
+		all := encodedWord{encoding: w.encoding, text: slices.Clip(w.text)}
+		words, oneEncoding := 1, true
+		joined := w.bytes()
+		apart := appendText(nil, w.charset, joined)
 		for {
+			if w.isBroken() {
+				out = append(appendPlain(out, w.text), ' ')
+				if w.encoding == 'b' { // an = further in is passed over, too
+					out = append(appendText(out, w.charset, decodeBase64(bytes.ReplaceAll(w.text, []byte("="), nil))), ' ')
+				}
+			}
+			pos = w.end
 			next, ok := nextWord(value, pos)
 			if !ok || !w.continuedBy(next, value[pos:next.start]) {
 				break
 			}
-			text = append(text, next.text...)
-			apart = appendText(apart, next.charset, next.bytes())
-			pos = next.end
+			w = next
+			words++
+			oneEncoding = oneEncoding && w.encoding == all.encoding
+			all.text = append(all.text, w.text...)
+			joined = append(joined, w.bytes()...)
+			apart = appendText(apart, w.charset, w.bytes())
 		}
-		w.text = text
-		together := appendText(nil, w.charset, w.bytes())
-		out = append(out, together...)
-		if !bytes.Equal(together, apart) {
-			out = append(append(out, ' '), apart...)
+		out = append(out, apart...)
+		if words > 1 {
+			if together := appendText(nil, w.charset, joined); !bytes.Equal(together, apart) {
+				out = append(append(out, ' '), together...)
+			}
+			if cut := all.bytes(); oneEncoding && !bytes.Equal(cut, joined) {
+				out = appendText(append(out, ' '), w.charset, cut)
+			}
 		}
 		pos += blanksBeforeWord(value[pos:])
 	}
@@ -168,8 +177,7 @@ func decodeWords(value []byte) []byte {
 
 // continuedBy reports whether the text of w goes on in the word next.
 func (w encodedWord) continuedBy(next encodedWord, between []byte) bool {
-	return len(bytes.TrimLeft(between, " \t\r\n")) == 0 && !next.isBroken() &&
-		strings.EqualFold(next.charset, w.charset) && next.encoding == w.encoding
+	return len(bytes.TrimLeft(between, " \t\r\n")) == 0 && strings.EqualFold(next.charset, w.charset)
 }
 
 // blanksBeforeWord returns how much white space stands before an encoded word
