@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"regexp"
@@ -47,9 +48,9 @@ func (h *partHeader) kind() partKind {
 }
 
 func kindOfType(media string) partKind {
-	main, _, ok := strings.Cut(media, "/")
+	main, sub, _ := strings.Cut(media, "/")
 	switch {
-	case !ok || media == "application/csv":
+	case main == "" || sub == "" || strings.Contains(sub, "/") || media == "application/csv":
 		return partText
 	case media == "text/html", media == "application/xhtml+xml":
 		return partHTML
@@ -65,10 +66,42 @@ func kindOfType(media string) partKind {
 	return partOther
 }
 
-// mediaType returns the type that a Content-Type names, in lower case.
+// mediaType returns the type that a Content-Type names, in lower case. What
+// should part it from its parameters may be missing.
 func mediaType(value string) string {
-	text := strings.TrimLeft(string(withoutCFWS([]byte(value))), `"`)
-	return strings.ToLower(text[:strings.IndexAny(text+";", `;"`)])
+	const ends = " \t\r\n(;,\""
+	text := skipComments([]byte(value))
+	if len(text) > 0 && text[0] == '"' {
+		text = text[1:]
+	}
+	name := upTo(text, "/"+ends)
+	if sub, ok := bytes.CutPrefix(skipComments(text[len(name):]), []byte("/")); ok {
+		name = slices.Concat(name, []byte("/"), upTo(skipComments(sub), ends))
+	}
+	return strings.ToLower(string(name))
+}
+
+// upTo returns text up to the first of some characters.
+func upTo(text []byte, ends string) []byte {
+	if end := bytes.IndexAny(text, ends); end >= 0 {
+		return text[:end]
+	}
+	return text
+}
+
+// skipComments returns text without the white space and comments it begins with.
+func skipComments(text []byte) []byte {
+	for {
+		text = bytes.TrimLeft(text, " \t\r\n")
+		if len(text) == 0 || text[0] != '(' {
+			return text
+		}
+		end, ok := closing(text, 0)
+		if !ok {
+			return text
+		}
+		text = text[end:]
+	}
 }
 
 // parameters matches the parameters of a field whose grammar is broken.
@@ -76,22 +109,44 @@ var parameters = regexp.MustCompile(`;\s*([^\s=;]+)\s*=\s*(?:"([^"]*)"?|([^;\s]*
 
 // parameter returns a parameter of each of the values, where it has it
 // (RFC 2045 section 5.1, RFC 2231). One that should be in quotation marks and
-// is not may be its first word, or all that comes.
+// is not may be its first word, or all that comes. The standard library leaves
+// out what RFC 2231 writes in other charsets than UTF-8.
 func parameter(values []string, name string) (all []string) {
 	for _, value := range values {
-		if _, parsed, err := mime.ParseMediaType(value); err == nil {
-			if p, ok := parsed[name]; ok {
-				all = append(all, p)
-			}
+		_, parsed, err := mime.ParseMediaType(value)
+		if p, ok := parsed[name]; ok && err == nil {
+			all = append(all, p)
 			continue
 		}
+		if err == nil && !strings.Contains(value, "*") {
+			continue
+		}
+		var pieces strings.Builder
 		for _, m := range parameters.FindAllStringSubmatch(value, -1) {
-			if strings.EqualFold(m[1], name) {
+			switch base, section, extended := strings.Cut(m[1], "*"); {
+			case !strings.EqualFold(base, name):
+			case !extended:
 				all = append(all, m[2]+m[3], m[2]+m[3]+m[4])
+			case section == "" || strings.HasSuffix(section, "*"):
+				pieces.WriteString(extendedValue(m[2] + m[3]))
+			default:
+				pieces.WriteString(m[2] + m[3])
 			}
+		}
+		if pieces.Len() > 0 {
+			all = append(all, pieces.String())
 		}
 	}
 	return all
+}
+
+// extendedValue decodes charset'language'text (RFC 2231 section 4), as far as it
+// is US-ASCII. Sections behind the first one have text only.
+func extendedValue(value string) string {
+	if parts := strings.SplitN(value, "'", 3); len(parts) == 3 {
+		value = parts[2]
+	}
+	return unescapeURL(value)
 }
 
 // boundaries returns the boundaries of a multipart, "" for one that is not
