@@ -137,6 +137,9 @@ func (r *partReader) headerLine(p []byte, begins bool) {
 		colon := nameEnd(text)
 		if colon < 0 { // not a header, or no more of it
 			r.startBody()
+			if bytes.HasPrefix(p, []byte("--")) && r.delimits(bytes.TrimRight(p[2:], " \t\r\n")) {
+				return
+			}
 			if r.inHeader {
 				r.content, r.inHeader = r.surroundings(), false
 			}
