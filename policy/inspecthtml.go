@@ -141,13 +141,20 @@ func (h *htmlScanner) endTag() {
 
 func (h *htmlScanner) blockquote(closes bool) {
 	switch {
-	case h.text.reply == nil:
+	case h.text.reply == nil, !closes && h.blockquotes == 0 && h.indents():
 	case !closes:
 		h.blockquotes++
 		h.text.reply.wrote = false // what it says is in here
 	case h.blockquotes > 0:
 		h.blockquotes--
 	}
+}
+
+// indents reports a blockquote that only moves text to the right, as Gmail and
+// Apple Mail write it. Outlook's quotes have a border on one side.
+func (h *htmlScanner) indents() bool {
+	style := strings.ReplaceAll(h.attribute("style"), " ", "")
+	return strings.Contains(style, "border:none") && !strings.Contains(style, "border-") && h.attribute("type") == ""
 }
 
 func (h *htmlScanner) endDiv() {
@@ -174,6 +181,7 @@ func (h *htmlScanner) divider(name string) {
 	case name == "div" && h.has("class", "moz-cite-prefix"):
 		h.quotedDivs, h.isCite = 1, true
 	case h.has("id", "divRplyFwdMsg"), h.has("id", "appendonsend"), h.has("id", "OLK_SRC_BODY_SECTION"):
+		reply.commit()
 		reply.quoteRest()
 	}
 }

@@ -234,7 +234,7 @@ func (r *partReader) startMessage(part *partHeader) {
 func (r *partReader) text(part *partHeader) *textScanner {
 	t := &textScanner{scan: r.scan, utf7: part.isUTF7()}
 	if !r.attached && !part.isAttachment() {
-		t.reply = &replyFilter{}
+		t.reply = &replyFilter{found: &r.scan.found}
 	}
 	return t
 }

@@ -107,7 +107,7 @@ func (t *textScanner) spill() {
 func (t *textScanner) Close() error {
 	t.endLine()
 	if t.reply != nil {
-		t.commit()
+		t.reply.commit()
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (t *textScanner) text(line []byte) {
 		case lineQuoted:
 			return
 		case lineOwn:
-			t.commit()
+			t.reply.commit()
 		}
 	}
 	if bytes.IndexByte(line, '@') < 0 && !t.header {
@@ -146,16 +146,8 @@ func (t *textScanner) text(line []byte) {
 		scanText(line, emit)
 	}
 	if t.reply != nil && len(t.reply.pending) > maxPending {
-		t.commit()
+		t.reply.commit()
 	}
-}
-
-// commit counts what was held for the case that it belongs to a quoted reply.
-func (t *textScanner) commit() {
-	for _, hash := range t.reply.pending {
-		t.scan.found.add(hash)
-	}
-	t.reply.release()
 }
 
 // messageIDs are the fields that hold what looks like addresses.
@@ -181,20 +173,23 @@ func isMessageID(line []byte) bool {
 //     quoted message then has > before its lines, or is a blockquote, only that
 //     is quoted: the new text may stand below.
 //
-// It knows the first two in the languages of blockNames, and the third in
-// English. In other words, the quoted message counts.
+// It knows the first two in the languages of blockNames, and the third in those
+// of attributionWrote. In other words, the quoted message counts.
 type replyFilter struct {
+	found   *hashSet
 	below   bool // all that follows is quoted
 	wrote   bool // the last line says who wrote what follows
 	quoting bool // the line at hand is quoted
 
 	// pending are addresses of lines that may turn out to introduce a quoted
 	// message: so many lines of an attribution, or so many fields of a block,
-	// in these languages.
+	// in these languages. Where another one begins, they were none.
 	pending     []uint64
 	attribution int
+	verb, who   bool // it has a word for "wrote" in it, or an address
 	fields      int
 	languages   languageSet
+	between     int // lines since the last field
 }
 
 const (
@@ -207,9 +202,18 @@ const (
 const (
 	maxPending     = 4096
 	maxAttribution = 3
+	maxBetween     = 4 // lines between two fields of a block in HTML
 )
 
-var attributionLine = regexp.MustCompile(`^On .*\d`)
+// attributionWords begin an attribution that has a date in it. In English,
+// "wrote:" ends it; in the other languages, what attributionEnd says, where it has
+// attributionVerb and an address, too: people write such a line themselves. Letters
+// outside of US-ASCII may be in a charset that is not known.
+var (
+	attributionWords = map[string]bool{"On": true, "Am": true, "Le": true, "El": true, "Il": true, "Em": true, "Op": true, "Den": true}
+	attributionVerb  = regexp.MustCompile(`\b(?:schrieb|geschrieben|a .crit|escribi.|ha scritto|escreveu|schreef|geschreven|skrev)`)
+	attributionEnd   = regexp.MustCompile(`(?:>|geschrieben|a .crit|escribi.|ha scritto|escreveu|geschreven)[ \x{a0}\x{202f}\x{fffd}]*:$`)
+)
 
 // line says what a line is, or a piece of one that began before.
 func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
@@ -231,12 +235,13 @@ func (f *replyFilter) line(line []byte, begins, isHTML bool) int {
 		f.wrote = false
 		return lineQuoted
 	case f.wrote, isDivider(text):
+		f.commit()
 		f.quoteRest()
 		return lineQuoted
 	case f.isAttribution(text):
 		return lineQuoted
 	}
-	f.isBlock(text)
+	f.isBlock(text, isHTML)
 	if f.below {
 		return lineQuoted
 	}
@@ -253,25 +258,34 @@ func (f *replyFilter) state() int {
 
 // isAttribution reports a line that completes an attribution.
 func (f *replyFilter) isAttribution(text []byte) bool {
+	blank := bytes.IndexByte(text[:min(len(text), 4)], ' ')
 	switch {
-	case bytes.HasPrefix(text, []byte("On ")) && attributionLine.Match(text):
+	case blank > 0 && attributionWords[string(text[:blank])] && bytes.ContainsAny(text, "0123456789"):
+		f.commit()
 		f.attribution = 1
+	case f.attribution == maxAttribution:
+		f.attribution = 0
 	case f.attribution > 0:
 		f.attribution++
 	}
-	if f.attribution > 0 && bytes.HasSuffix(text, []byte("wrote:")) {
+	if f.attribution == 0 {
+		return false
+	}
+	f.verb = f.verb || attributionVerb.Match(text)
+	f.who = f.who || bytes.IndexByte(text, '@') >= 0
+	if bytes.HasSuffix(text, []byte("wrote:")) || f.verb && f.who && attributionEnd.Match(text) {
 		f.release()
 		f.wrote = true
 		return true
-	}
-	if f.attribution > maxAttribution {
-		f.attribution = 0
 	}
 	return false
 }
 
 // isBlock notes a field of a header block.
-func (f *replyFilter) isBlock(text []byte) {
+func (f *replyFilter) isBlock(text []byte, isHTML bool) {
+	if f.between++; isHTML && f.between > maxBetween { // in text, an empty line ends it
+		f.fields = 0
+	}
 	text = bytes.TrimLeft(text, "*") // bold letters in text that was made of HTML
 	colon := bytes.IndexByte(text[:min(len(text), maxBlockName)], ':')
 	if colon < 0 {
@@ -279,9 +293,10 @@ func (f *replyFilter) isBlock(text []byte) {
 	}
 	sets := blockFields[folded(string(withoutSpace(text[:colon])))]
 	if next := sets[f.fields] & f.languages; f.fields > 0 && next != 0 {
-		f.fields, f.languages = f.fields+1, next
+		f.fields, f.languages, f.between = f.fields+1, next, 0
 	} else if sets[0] != 0 {
-		f.fields, f.languages = 1, sets[0]
+		f.commit()
+		f.fields, f.languages, f.between = 1, sets[0], 0
 	}
 	if f.fields == len(sets) {
 		f.quoteRest()
@@ -303,7 +318,15 @@ func (f *replyFilter) quoteRest() {
 
 func (f *replyFilter) hold(hash uint64) { f.pending = append(f.pending, hash) }
 
+// commit counts what was held: it does not belong to a quoted message.
+func (f *replyFilter) commit() {
+	for _, hash := range f.pending {
+		f.found.add(hash)
+	}
+	f.release()
+}
+
 // release forgets what was held.
 func (f *replyFilter) release() {
-	f.pending, f.attribution, f.fields, f.languages = f.pending[:0], 0, 0, 0
+	f.pending, f.attribution, f.verb, f.who, f.fields, f.languages = f.pending[:0], 0, false, false, 0, 0
 }
