@@ -42,12 +42,14 @@ func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
 			return ReasonSigned
 		}
 	}
-	for _, media := range d.outer.mediaTypes() {
-		switch media {
-		case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
-			return ReasonSealed
-		case "application/ms-tnef", "application/vnd.ms-tnef":
-			return ReasonAttendees
+	for n := range d.headers { // of the parts that a copy may be in, too
+		for _, media := range d.headers[n].mediaTypes() {
+			switch media {
+			case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
+				return ReasonSealed
+			case "application/ms-tnef", "application/vnd.ms-tnef":
+				return ReasonAttendees
+			}
 		}
 	}
 	if d.outer.isCalendar(d.message.Body) {
