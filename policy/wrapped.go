@@ -93,10 +93,17 @@ func (w *walk) message(outer *header, at int, signed bool, depth int) {
 		w.header(at, signed, true, depth)
 		return
 	}
-	inner := walk{body: decoded}
+	inner := walk{body: withCRLF(decoded)}
 	inner.header(0, true, true, depth)
 	w.found = append(w.found, inner.found...)
 	w.more, w.open, w.deep = w.more || inner.more, w.open || inner.open, w.deep || inner.deep
+}
+
+// withCRLF returns text whose lines may end with LF alone, as beneath an
+// encoding they do on many machines, with CRLF.
+func withCRLF(text []byte) []byte {
+	text = bytes.ReplaceAll(text, crlf, []byte("\n"))
+	return bytes.ReplaceAll(text, []byte("\n"), crlf)
 }
 
 // header takes the header at body[at:], and looks into what it says to follow.
