@@ -153,13 +153,13 @@ func (t *textScanner) text(line []byte) {
 // messageIDs are the fields that hold what looks like addresses.
 var messageIDs = []string{"message-id", "in-reply-to", "references", "content-id", "resent-message-id"}
 
-// isMessageID reports a line that names messages or parts.
+// isMessageID reports a line that names messages or parts, in angle brackets.
 func isMessageID(line []byte) bool {
-	name, _, ok := bytes.Cut(line[:min(len(line), 32)], []byte(":"))
-	if !ok {
+	colon := bytes.IndexByte(line[:min(len(line), 32)], ':')
+	if colon < 0 || !bytes.HasPrefix(bytes.TrimLeft(line[colon+1:], " \t"), []byte("<")) {
 		return false
 	}
-	name = bytes.Trim(name, " \t>*")
+	name := bytes.Trim(line[:colon], " \t>*")
 	return slices.ContainsFunc(messageIDs, func(id string) bool { return bytes.EqualFold(name, []byte(id)) })
 }
 
