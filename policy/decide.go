@@ -117,6 +117,16 @@ type decision struct {
 
 // look takes a message apart.
 func (p *Policy) look(m *Message) *decision {
+	d := &decision{Policy: p, message: m, headers: m.shown()}
+	d.outer = &d.headers[0].header
+	d.signed = d.outer.signedKinds()
+	d.own = d.outer.ownAddresses(m.Sender)
+	d.rule = p.valuesFor(d.outer, m)
+	return d
+}
+
+// shown returns the header of a message, and its copies in the body.
+func (m *Message) shown() []shownHeader {
 	outer := parseHeader(m.Header)
 	w := outer.copies(m.Body)
 	if w.open && m.BodyCut || w.deep {
@@ -127,12 +137,7 @@ func (p *Policy) look(m *Message) *decision {
 			w.found[i].fixed = true
 		}
 	}
-	d := &decision{Policy: p, message: m, headers: append([]shownHeader{{header: outer}}, w.found...)}
-	d.outer = &d.headers[0].header
-	d.signed = d.outer.signedKinds()
-	d.own = d.outer.ownAddresses(m.Sender)
-	d.rule = p.valuesFor(d.outer, m)
-	return d
+	return append([]shownHeader{{header: outer}}, w.found...)
 }
 
 // hidden reports a field that is taken out before the message goes on.

@@ -180,16 +180,21 @@ func (v Verdict) WithBody(n int) Verdict {
 	return v.RefusedFor(ReasonTooManyInBody)
 }
 
-// overrides looks for an override tag with the number n, and takes it out. The
-// copies of a message stay copies: each shows its recipient alone.
+// overrides looks for an override tag with the number n, and takes it out, of
+// copies of the header too. The copies of a message stay copies: each shows its
+// recipient alone.
 func (v *Verdict) overrides(n int) (found bool, wrong int) {
 	if v.copies != nil {
 		return v.copies.overrides(n)
 	}
-	h := parseHeader(v.Header)
-	found, wrong, cuts := h.override(n)
-	if found && !h.signedKinds()[kindSubject] {
-		v.Header, v.Rewritten = rewrite(v.Header, cuts), true
+	m := &Message{Header: v.Header, Body: v.Body}
+	d := &decision{message: m, headers: m.shown()}
+	d.outer = &d.headers[0].header
+	d.signed = d.outer.signedKinds()
+	found, wrong, e := d.override(n)
+	if e != nil {
+		v.Header, v.Body, _ = d.apply(e)
+		v.Rewritten = true
 	}
 	return found, wrong
 }
