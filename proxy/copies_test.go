@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,6 +240,46 @@ func TestAnUpstreamThatWaitsForASlowClientIsSpokenTo(t *testing.T) {
 		c.want("250 2.0.0 Sent: a copy of its own to each of 2 recipients")
 		s.want(t, to, 1)
 	}
+}
+
+func TestAnotherConnectionThatOffersLessIsNoReasonToBounce(t *testing.T) {
+	s := newCopyServer(t)
+	left := make(chan struct{})
+	var greetings atomic.Int32
+	usual := s.u.on
+	s.u.on = func(line string) string {
+		switch {
+		case line == "NOOP":
+			close(left)
+			return "hang"
+		case strings.HasPrefix(line, "EHLO") && greetings.Add(1) == 1:
+			return "250-hello\n250-PIPELINING\n250 DSN"
+		case strings.HasPrefix(line, "EHLO"):
+			return "250-hello\n250 PIPELINING"
+		}
+		return usual(line)
+	}
+	g := newGuard(t, s.u, individual, func(s *setup) {
+		s.limits.Stall, s.limits.UpstreamReply, s.upstream.Relay = 3*time.Second, 200*time.Millisecond, false
+	})
+	c := g.greeted()
+	c.cmd("MAIL FROM:<me@home.example> RET=HDRS", "250")
+	c.cmd("RCPT TO:<p0@there.example>", "250")
+	c.cmd("RCPT TO:<p1@there.example>", "250")
+	c.cmd("DATA", "354")
+	c.send(newsletter("1", people(2)))
+	for waiting := true; waiting; {
+		c.send("and so on\r\n")
+		select {
+		case <-left:
+			waiting = false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	c.send(".\r\n")
+	c.want("421 4.4.2 Not sent: the server offers less than before")
+	c.ended()
+	s.want(t, people(2), 0)
 }
 
 func TestALargeMessageIsHeldInAFileWithoutAName(t *testing.T) {

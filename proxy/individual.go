@@ -64,8 +64,12 @@ func (m *passage) sendCopies(header []byte) reply {
 		return r
 	}
 	reset := m.up != nil
-	if !reset && (!m.renewable() || m.connectAnew() != nil) {
+	switch {
+	case reset:
+	case !m.renewable() || m.connectAnew() != nil:
 		return m.finish(outcomeUpstreamFailed, ownReply(replyLostInMessage, m.dialer.host(), "connection lost"))
+	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
+		return m.finish(outcomeUpstreamFailed, ownReply(replyOffersLess))
 	}
 	id := fingerprint.Identity()
 	recipients := distinct(m.rcpts)

@@ -84,7 +84,7 @@ func (r *redisStore) newClaim(records []*record) claim {
 
 // lock takes the recipients, and keeps them until it is ended.
 func (r *redisStore) lock(ctx context.Context, records []*record) (*lock, error) {
-	c := r.newClaim(records)
+	c, asked := r.newClaim(records), time.Now()
 	held, err := r.hold(ctx, c)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (r *redisStore) lock(ctx context.Context, records []*record) (*lock, error)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.renew(renewing, l, c)
+		r.renew(renewing, l, c, asked)
 	}()
 	l.end = func(ctx context.Context) error {
 		stop()
@@ -116,9 +116,10 @@ func (r *redisStore) hold(ctx context.Context, c claim) (held int, err error) {
 	return held, err
 }
 
-// renew extends the lease until ctx is done. What fails is tried again: the
-// server may be back before the lease is over.
-func (r *redisStore) renew(ctx context.Context, l *lock, c claim) {
+// renew extends the lease, for which the server was last asked with success at
+// asked, until ctx is done. What fails is tried again: the server may be back
+// before the lease is over.
+func (r *redisStore) renew(ctx context.Context, l *lock, c claim, asked time.Time) {
 	tick := time.NewTicker(r.lease / 3)
 	defer tick.Stop()
 	for {
@@ -127,13 +128,15 @@ func (r *redisStore) renew(ctx context.Context, l *lock, c claim) {
 			return
 		case <-tick.C:
 		}
+		now := time.Now()
 		held, err := r.hold(ctx, c)
 		if err != nil {
 			continue
 		}
-		if held != heldOn {
+		if held != heldOn || now.Sub(asked) > r.lease { // it may have run out, and be one that a lost reply was about
 			l.lapsed.Store(true)
 		}
+		asked = now
 		if held == heldByAnother {
 			l.lost.Store(true)
 			return
