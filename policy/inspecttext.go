@@ -174,7 +174,7 @@ func isMessageID(line []byte) bool {
 //     is quoted: the new text may stand below.
 //
 // It knows the first two in the languages of blockNames, and the third in those
-// of attributionWrote. In other words, the quoted message counts.
+// of attributionWords. In other words, the quoted message counts.
 type replyFilter struct {
 	found   *hashSet
 	below   bool // all that follows is quoted
