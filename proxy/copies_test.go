@@ -89,6 +89,50 @@ func TestATemporaryRefusalOutweighsOneForGood(t *testing.T) {
 	c.message(plain, "250") // the connection is still in step
 }
 
+// TestARefusalWithoutWordsIsOne: a reply may be its code alone, also an enhanced one.
+func TestARefusalWithoutWordsIsOne(t *testing.T) {
+	to := people(4)
+	for _, end := range []string{"421", "421 ", "421 4.3.2 "} {
+		for event := 1; event <= 1+4*len(to); event++ {
+			s := newCopyServer(t)
+			g := newGuard(t, s.u, individual)
+			s.arm(1+len(to)+event, end)
+			g.trySend(newsletter("1", to), to)
+			s.arm(0, "")
+			if r := g.trySend(newsletter("1", to), to); r[:3] != "250" {
+				t.Errorf("%q at event %d: then %q", end, event, r)
+			}
+			s.want(t, to, 1)
+			if n := g.counter("sendguard_session_faults_total", "fault", "panic"); n != 0 {
+				t.Errorf("%q at event %d: it panicked", end, event)
+			}
+		}
+	}
+	for _, temporary := range []string{"451", "450 4.2.1 "} {
+		s := newCopyServer(t)
+		usual := s.u.on
+		s.u.on = func(line string) string {
+			switch {
+			case s.refuses() && strings.HasPrefix(line, "RCPT TO:<p1@"):
+				return "550 5.1.1 Nobody"
+			case s.refuses() && strings.HasPrefix(line, "RCPT TO:<p2@"):
+				return temporary
+			}
+			return usual(line)
+		}
+		g := newGuard(t, s.u, individual)
+		c := g.greeted()
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		for _, r := range to {
+			c.cmd("RCPT TO:<"+r+">", "250")
+		}
+		c.cmd("DATA", "354")
+		s.arm(0, "refuse")
+		c.send(newsletter("1", to) + ".\r\n")
+		c.want("451 4.3.0 Sent to 2 of 4; send it again, and only those without a copy get one. The reason: no reason was given")
+	}
+}
+
 func TestTheSameTextIsSentAgainWhenItWasFinished(t *testing.T) {
 	s := newCopyServer(t)
 	g := newGuard(t, s.u, individual)

@@ -294,7 +294,8 @@ func (r *run) trouble(err error) string {
 }
 
 // enhanced parts a reply into its codes (RFC 2034 section 4), both of them, and
-// its words in printable US-ASCII, at most maxWords.
+// its words in printable US-ASCII, at most maxWords. A reply may have none (RFC 5321
+// section 4.2); there are always some here.
 func enhanced(r reply) (code, text string) {
 	code, text = fmt.Sprintf("%d %d.0.0", r.code, r.code/100), strings.ReplaceAll(r.text(), "\n", " ")
 	if status, rest, ok := strings.Cut(text, " "); ok && isStatus(status, r.code) {
@@ -306,6 +307,9 @@ func enhanced(r reply) (code, text string) {
 		}
 		return c
 	}, text)
+	if printable = strings.TrimSpace(printable); printable == "" {
+		printable = "no reason was given"
+	}
 	return code, printable[:min(len(printable), maxWords)]
 }
 
