@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -41,10 +40,8 @@ func (s *Server) newUsers(r Route) *users {
 		return nil
 	}
 	u := &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
-		if p := (*fs.PathError)(nil); errors.As(err, &p) {
-			err = p.Err // a path may hold a domain
-		}
-		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", err)
+		text := strings.ReplaceAll(err.Error(), r.UsersFile, "users_file") // a path may hold a domain
+		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", text)
 	}}
 	if err := u.refresh(); err != nil {
 		u.onError(err)
