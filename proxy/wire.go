@@ -24,7 +24,7 @@ type wire struct {
 	buffers *budget
 
 	buf  []byte // where commands are read into
-	held int    // taken out of the budget for a line that is longer
+	held int    // taken out of the budget for what is longer
 	in   []byte // received and not yet taken
 	line []byte // the client's last command line, with CRLF
 	rest []byte // what the library is given of it and has not read
@@ -204,7 +204,7 @@ func (w *wire) grow() bool {
 	return true
 }
 
-// shrink gives back what a long line took, when it is done with.
+// shrink gives back what a long line took, or several, when they are done with.
 func (w *wire) shrink() {
 	if w.held > 0 && len(w.in) <= cap(w.buf) {
 		w.in = append(w.buf, w.in...)
@@ -292,10 +292,13 @@ func (w *wire) gone() bool {
 	return n == 0 && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// unread gives back what was read past the end of a message.
+// unread gives back what was read past the end of a message. It is taken out of
+// the budget, room or not: what it came in is given back next, and is larger.
 func (w *wire) unread(b []byte) {
 	if len(b) > 0 {
 		w.in = append(append(make([]byte, 0, len(b)+len(w.in)), b...), w.in...)
+		w.buffers.give(w.held - len(w.in))
+		w.held = len(w.in)
 	}
 }
 

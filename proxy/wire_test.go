@@ -125,6 +125,38 @@ func TestBDATIsNotOfferedAndItsChunkIsNeverRun(t *testing.T) {
 	}
 }
 
+func TestWhatComesBehindAMessageIsTakenOutOfTheBudget(t *testing.T) {
+	u := newUpstream(t)
+	asked, goOn := make(chan struct{}, 1), make(chan struct{})
+	u.on = func(line string) string {
+		if line == "NOOP" {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			<-goOn
+		}
+		return ""
+	}
+	g := newGuard(t, u)
+	c := g.greeted()
+	c.envelope()
+	const commands = 3000
+	c.send(plain + ".\r\n" + strings.Repeat("NOOP\r\n", commands))
+	c.want("250")
+	<-asked
+	if taken := g.limits.BufferBytes - g.buffers.left.Load(); taken < commands || taken > 2*commands*int64(len("NOOP\r\n")) {
+		t.Errorf("%d bytes are taken", taken)
+	}
+	close(goOn)
+	for range commands {
+		c.want("250")
+	}
+	if taken := g.limits.BufferBytes - g.buffers.left.Load(); taken != 0 {
+		t.Errorf("%d bytes were not given back", taken)
+	}
+}
+
 func TestAHalfCommandIsNeverRun(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u, func(s *setup) { s.limits.Idle = 100 * time.Millisecond })
