@@ -119,7 +119,7 @@ func TestTheUsersFileIsReadAgainWhenItChanges(t *testing.T) {
 	writeUsers(t, path, strings.TrimSuffix(string(text), "\n"))
 	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235")
 	writeUsers(t, path, "alice:no hash")
-	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235") // a bad file changes nothing
+	g.greeted().cmd("AUTH PLAIN "+b64("\x00bob\x00open"), "235")                                                  // a bad file changes nothing
 	if log := g.log.String(); !strings.Contains(log, `"users_file:1: the hash `) || strings.Contains(log, path) { // which may hold a domain
 		t.Errorf("the log is %s", log)
 	}
