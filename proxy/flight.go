@@ -9,15 +9,16 @@ type command struct {
 }
 
 // fly sends commands, the last of them DATA, together where the upstream takes
-// them so (RFC 2920), and reads the replies to all. It returns the first
-// refusal, or 354. An error means that the replies may be out of step: the
-// connection must not be used any more.
+// them so (RFC 2920), and reads the replies to all, within one time-out. It returns
+// the first refusal, or 354. An error means that the replies may be out of step:
+// the connection must not be used any more.
 func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
 	if u.unasked() != nil { // see command
 		return u.takesLeave(timeout, commands[0].name)
 	}
+	end := time.Now().Add(timeout)
 	if !pipelining {
-		return u.walk(commands, timeout)
+		return u.walk(commands, end)
 	}
 	var all []byte
 	for _, c := range commands {
@@ -29,12 +30,12 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 	var first reply // refusal, or 354
 	nobody := false // the recipient was refused
 	for _, c := range commands {
-		r, err := u.answer(c.name, timeout)
+		r, err := u.answer(c.name, end)
 		switch {
 		case err != nil, r.code == 421:
 			return r, err
 		case r.code == 354 && nobody:
-			return first, u.sendNothing(timeout)
+			return first, u.sendNothing(end)
 		case r.code == 354 && first.code != 0: // it would take a message that it should not
 			return reply{}, errProtocol
 		case first.code == 0 && (r.code >= 400 || r.code == 354):
@@ -46,12 +47,12 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 }
 
 // walk sends the commands one by one and stops at the first refusal.
-func (u *upstream) walk(commands []command, timeout time.Duration) (r reply, err error) {
+func (u *upstream) walk(commands []command, end time.Time) (r reply, err error) {
 	for _, c := range commands {
 		if err := u.write(c.line); err != nil {
 			return reply{}, u.lastWord(c.name, err)
 		}
-		if r, err = u.answer(c.name, timeout); err != nil || r.code >= 400 {
+		if r, err = u.answer(c.name, end); err != nil || r.code >= 400 {
 			return r, err
 		}
 	}
@@ -59,8 +60,8 @@ func (u *upstream) walk(commands []command, timeout time.Duration) (r reply, err
 }
 
 // answer reads the reply to a command. Only DATA is asked for more.
-func (u *upstream) answer(name string, timeout time.Duration) (reply, error) {
-	r, err := u.readReply(timeout)
+func (u *upstream) answer(name string, end time.Time) (reply, error) {
+	r, err := u.readReply(time.Until(end))
 	if err != nil {
 		return reply{}, err
 	}
@@ -78,11 +79,11 @@ func (u *upstream) answer(name string, timeout time.Duration) (reply, error) {
 // sendNothing ends the message of a transaction without recipients: the
 // upstream took DATA all the same, and is sent a final dot for it to refuse
 // (RFC 2920 section 3.1).
-func (u *upstream) sendNothing(timeout time.Duration) error {
+func (u *upstream) sendNothing(end time.Time) error {
 	if err := u.write(finalDot); err != nil {
 		return err
 	}
-	r, err := u.readReply(timeout)
+	r, err := u.readReply(time.Until(end))
 	if err == nil && r.code < 400 {
 		err = errProtocol
 	}
