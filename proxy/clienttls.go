@@ -135,7 +135,7 @@ type keyPair struct {
 
 	mu     sync.Mutex
 	read   [2]os.FileInfo // what cert is from
-	failed [2]os.FileInfo // what could not be used, and was told of
+	failed [2]os.FileInfo // what could not be used, and was told of; read where nothing has failed since
 	cert   *tls.Certificate
 }
 
@@ -184,7 +184,7 @@ func (c *keyPair) load(seen [2]os.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	c.cert, c.read = &cert, seen
+	c.cert, c.read, c.failed = &cert, seen, seen
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -269,6 +270,19 @@ func TestAReplacedCertificateIsUsedByTheNextHandshake(t *testing.T) {
 	}
 	g.dial().handshake(half.config())
 	if n := strings.Count(g.log.String(), "the old one stays"); n != 2 {
+		t.Errorf("it was told of %d times", n)
+	}
+}
+
+func TestACertificateThatIsGoneIsToldOf(t *testing.T) {
+	p := newPair(t, TLSImplicit)
+	g := newGuard(t, newUpstream(t), p.on)
+	if err := errors.Join(os.Remove(p.CertFile), os.Remove(p.KeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	g.dial().handshake(p.config())
+	g.dial().handshake(p.config())
+	if n := strings.Count(g.log.String(), "the old one stays"); n != 1 {
 		t.Errorf("it was told of %d times", n)
 	}
 }
