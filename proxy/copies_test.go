@@ -301,22 +301,29 @@ func TestAnUpstreamThatWaitsForASlowClientIsSpokenTo(t *testing.T) {
 		c := g.greeted()
 		to := people(2)
 		c.cmd("MAIL FROM:<me@home.example>", "250")
-		c.cmd("RCPT TO:<p0@there.example>", "250")
-		c.cmd("RCPT TO:<p1@there.example>", "250")
-		c.cmd("DATA", "354")
-		c.send(newsletter("1", to))
-		for waiting := true; waiting; {
-			c.send("and so on\r\n")
-			select {
-			case <-awake:
-				waiting = false
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-		c.send(".\r\n")
+		c.drip(newsletter("1", to), to, awake)
 		c.want("250 2.0.0 Sent: a copy of its own to each of 2 recipients")
 		s.want(t, to, 1)
 	}
+}
+
+// drip sends a message, the body of it slowly and until something has happened.
+func (c *client) drip(message string, to []string, happened chan struct{}) {
+	c.t.Helper()
+	for _, r := range to {
+		c.cmd("RCPT TO:<"+r+">", "250")
+	}
+	c.cmd("DATA", "354")
+	c.send(message)
+	for waiting := true; waiting; {
+		c.send("and so on\r\n")
+		select {
+		case <-happened:
+			waiting = false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	c.send(".\r\n")
 }
 
 func TestAnotherConnectionThatOffersLessIsNoReasonToBounce(t *testing.T) {
@@ -341,19 +348,7 @@ func TestAnotherConnectionThatOffersLessIsNoReasonToBounce(t *testing.T) {
 	})
 	c := g.greeted()
 	c.cmd("MAIL FROM:<me@home.example> RET=HDRS", "250")
-	c.cmd("RCPT TO:<p0@there.example>", "250")
-	c.cmd("RCPT TO:<p1@there.example>", "250")
-	c.cmd("DATA", "354")
-	c.send(newsletter("1", people(2)))
-	for waiting := true; waiting; {
-		c.send("and so on\r\n")
-		select {
-		case <-left:
-			waiting = false
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	c.send(".\r\n")
+	c.drip(newsletter("1", people(2)), people(2), left)
 	c.want("421 4.4.2 Not sent: the server offers less than before")
 	c.ended()
 	s.want(t, people(2), 0)

@@ -1,0 +1,117 @@
+package policy
+
+import "bytes"
+
+// domain returns where the domain that starts at i ends: an address literal,
+// or a dotted name, with comments and white space round its dots (obs-domain,
+// RFC 5322 section 4.4). A dot that follows the name at once and then white
+// space ends a sentence, more likely.
+func (s *scanner) domain(i int) int {
+	end := s.atoms(i)
+	for end > i && !s.text && end < len(s.v) && class[s.v[end]] != classWord {
+		next := s.skipCFWS(end)
+		switch {
+		case next < len(s.v) && s.v[next] == '.':
+			next = s.skipCFWS(next + 1)
+		case s.v[end-1] != '.' || s.v[end] != '(':
+			return end
+		}
+		if next == len(s.v) || !isDomainByte(s.v[next]) {
+			return end
+		}
+		end = s.atoms(next)
+	}
+	return end
+}
+
+// atoms returns where a domain without comments or white space ends.
+func (s *scanner) atoms(i int) int {
+	end := i
+	for end < len(s.v) && isDomainByte(s.v[end]) {
+		end++
+	}
+	if end > i || end == len(s.v) {
+		return end
+	}
+	switch s.v[i] {
+	case '[':
+		if n := bytes.IndexAny(s.v[i:], "]<>,;\"@"); n > 1 && s.v[i+n] == ']' {
+			return i + n + 1
+		}
+	case '"': // ann@"example.org"
+		if s.noQuote || s.text {
+			break
+		}
+		if closed, ok := closing(s.v, i); ok && closed > i+2 {
+			s.scanText(s.v[i+1 : closed-1])
+			return closed
+		}
+	}
+	for end < len(s.v) && class[s.v[end]] == classWord { // whatever is there
+		end++
+	}
+	return end
+}
+
+// isDomainByte reports what a domain name may hold, U-labels included
+// (RFC 6531 section 3.3), and the underscore of names that are not hosts'.
+func isDomainByte(c byte) bool {
+	return c >= 0x80 || c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// skipCFWS returns the place after the white space and comments at i, having
+// read what the comments hold.
+func (s *scanner) skipCFWS(i int) int {
+	for i < len(s.v) {
+		switch class[s.v[i]] {
+		case classSpace:
+			i++
+		case classOpen:
+			end, ok := s.closeComment(i)
+			if !ok {
+				return i
+			}
+			s.scanText(s.v[i+1 : end-1])
+			i = end
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// skipStray returns the place after white space, comments, and marks that stand
+// wrongly between an @ and its domain: ann@)"example.org.
+func (s *scanner) skipStray(i int) int {
+	for {
+		i = s.skipCFWS(i)
+		switch {
+		case i == len(s.v):
+			return i
+		case s.v[i] == '"' && !s.noQuote && !s.text:
+			end, ok := closing(s.v, i)
+			switch {
+			case !ok:
+				s.noQuote = true
+			case end > i+2: // a quoted domain
+				return i
+			default:
+				i = end - 1
+			}
+		case s.v[i] != '"' && s.v[i] != ')':
+			return i
+		}
+		i++
+	}
+}
+
+// closeComment returns where the comment at i ends, if it does.
+func (s *scanner) closeComment(i int) (end int, ok bool) {
+	if s.openCount > maxOpenComments || s.text {
+		return 0, false
+	}
+	if end, ok = closing(s.v, i); !ok {
+		s.openCount++
+	}
+	return end, ok
+}
