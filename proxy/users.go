@@ -57,7 +57,7 @@ func CheckUsersFile(path string) error {
 }
 
 func readUsers(path string) (hashes map[string]*passwordHash, decoy *passwordHash, err error) {
-	text, err := readUsersFile(path)
+	text, err := ReadUsersFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,7 +85,8 @@ func readUsers(path string) (hashes map[string]*passwordHash, decoy *passwordHas
 	return hashes, decoy, nil
 }
 
-func readUsersFile(path string) ([]byte, error) {
+// ReadUsersFile returns the text of a users file, where it is not too large.
+func ReadUsersFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

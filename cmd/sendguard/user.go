@@ -61,7 +61,7 @@ func setUser(path, name, password string) error {
 		return err
 	}
 	defer unlock()
-	text, err := os.ReadFile(path)
+	text, err := proxy.ReadUsersFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
