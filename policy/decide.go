@@ -115,18 +115,17 @@ type decision struct {
 	rule    *values
 }
 
-// look takes a message apart.
+// look takes a message apart, and finds what holds for it.
 func (p *Policy) look(m *Message) *decision {
-	d := &decision{Policy: p, message: m, headers: m.shown()}
-	d.outer = &d.headers[0].header
-	d.signed = d.outer.signedKinds()
+	d := m.takeApart()
+	d.Policy = p
 	d.own = d.outer.ownAddresses(m.Sender)
 	d.rule = p.valuesFor(d.outer, m)
 	return d
 }
 
-// shown returns the header of a message, and its copies in the body.
-func (m *Message) shown() []shownHeader {
+// takeApart finds the header of a message, and its copies in the body.
+func (m *Message) takeApart() *decision {
 	outer := parseHeader(m.Header)
 	w := outer.copies(m.Body)
 	if w.open && m.BodyCut || w.deep {
@@ -137,7 +136,10 @@ func (m *Message) shown() []shownHeader {
 			w.found[i].fixed = true
 		}
 	}
-	return append([]shownHeader{{header: outer}}, w.found...)
+	d := &decision{message: m, headers: append([]shownHeader{{header: outer}}, w.found...)}
+	d.outer = &d.headers[0].header
+	d.signed = d.outer.signedKinds()
+	return d
 }
 
 // hidden reports a field that is taken out before the message goes on.

@@ -25,7 +25,6 @@ type Fingerprint struct {
 	identity   Identity
 	hash       hash.Hash
 	lines      lineCutter
-	inLine     bool // the next piece goes on with a line
 	boundaries []string
 	inHeader   bool   // of a part
 	header     []byte // of it, as far as it has come
@@ -61,9 +60,7 @@ func NewFingerprint(raw []byte) *Fingerprint {
 func (f *Fingerprint) Write(p []byte) (int, error) { return f.lines.Write(p) }
 
 // line takes a line, its end included, or a piece of a long one.
-func (f *Fingerprint) line(p []byte) {
-	begins := !f.inLine
-	f.inLine = p[len(p)-1] != '\n'
+func (f *Fingerprint) line(p []byte, begins bool) {
 	closing, delimits := f.delimiter(p)
 	switch {
 	case begins && delimits:

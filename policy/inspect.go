@@ -187,10 +187,7 @@ func (v *Verdict) overrides(n int) (found bool, wrong int) {
 	if v.copies != nil {
 		return v.copies.overrides(n)
 	}
-	m := &Message{Header: v.Header, Body: v.Body}
-	d := &decision{message: m, headers: m.shown()}
-	d.outer = &d.headers[0].header
-	d.signed = d.outer.signedKinds()
+	d := (&Message{Header: v.Header, Body: v.Body}).takeApart()
 	found, wrong, e := d.override(n)
 	if e != nil {
 		v.Header, v.Body, _ = d.apply(e)

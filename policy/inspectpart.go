@@ -19,8 +19,7 @@ type partReader struct {
 	attached bool // inside of an attached message, where everything counts
 	stuffed  bool
 
-	lines  lineCutter
-	inLine bool // the next byte goes on with a line
+	lines lineCutter
 
 	open     []boundary // multiparts, the outermost first
 	inHeader bool
@@ -73,15 +72,13 @@ func (r *partReader) Close() error {
 }
 
 // line takes a line with its line end, or a piece of a long one.
-func (r *partReader) line(p []byte) {
-	begins := !r.inLine
-	r.inLine = p[len(p)-1] != '\n'
+func (r *partReader) line(p []byte, begins bool) {
 	if begins && r.stuffed && p[0] == '.' {
 		p = p[1:]
 	}
 	switch {
 	case len(p) == 0:
-	case begins && bytes.HasPrefix(p, []byte("--")) && r.delimits(bytes.TrimRight(p[2:], " \t\r\n")):
+	case begins && r.delimits(p):
 	case r.inHeader:
 		r.headerLine(p, begins)
 	case r.content != nil:
@@ -89,9 +86,13 @@ func (r *partReader) line(p []byte) {
 	}
 }
 
-// delimits reports whether a line begins or ends a part, and does so. The
-// line is what follows its two hyphens.
+// delimits reports whether a line begins or ends a part, and does so.
 func (r *partReader) delimits(line []byte) bool {
+	line, ok := bytes.CutPrefix(line, []byte("--"))
+	if !ok {
+		return false
+	}
+	line = bytes.TrimRight(line, " \t\r\n")
 	for i := len(r.open) - 1; i >= 0; i-- {
 		b := &r.open[i]
 		if b.text == "" && len(line) > 0 && len(line) <= maxBoundary {
@@ -137,7 +138,7 @@ func (r *partReader) headerLine(p []byte, begins bool) {
 		colon := nameEnd(text)
 		if colon < 0 { // not a header, or no more of it
 			r.startBody()
-			if bytes.HasPrefix(p, []byte("--")) && r.delimits(bytes.TrimRight(p[2:], " \t\r\n")) {
+			if r.delimits(p) {
 				return
 			}
 			if r.inHeader {
