@@ -9,16 +9,6 @@ import (
 // MaxBody is how much of a body Decide looks at, where it looks at one.
 const MaxBody = 64 << 10
 
-// mediaTypes returns the media types that a message claims, in lower case and
-// without parameters (RFC 2045 section 5): mail clients differ in which of two
-// Content-Type fields they take.
-func (h *header) mediaTypes() (all []string) {
-	for _, value := range h.bodies(kindContentType) {
-		all = append(all, mediaType(string(value)))
-	}
-	return all
-}
-
 // isMultipart reports a message with parts.
 func (h *header) isMultipart() bool {
 	return slices.ContainsFunc(h.mediaTypes(), isMultipart)

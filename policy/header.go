@@ -1,6 +1,9 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // A header is the header section of a message (RFC 5322 section 2.2) as the
 // bytes that came, with the places of its fields. It is never serialised
@@ -199,4 +202,15 @@ func kindOf(name []byte) fieldKind {
 		}
 	}
 	return kindOther
+}
+
+func (h *header) has(kind fieldKind) bool {
+	return slices.ContainsFunc(h.fields, func(f field) bool { return f.kind == kind })
+}
+
+func (h *header) hasResent() bool {
+	return slices.ContainsFunc(h.fields, func(f field) bool {
+		name := h.raw[f.start:f.value]
+		return len(name) > len("resent-") && bytes.EqualFold(name[:len("resent-")], []byte("resent-"))
+	})
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -225,12 +224,4 @@ func (h *htmlScanner) link() {
 		}
 	}
 	h.show([]byte(" <" + html.EscapeString(strings.Join(list, ", ")) + "> "))
-}
-
-// unescapeURL undoes %40, where that can be done.
-func unescapeURL(s string) string {
-	if text, err := url.PathUnescape(s); err == nil {
-		return text
-	}
-	return s
 }

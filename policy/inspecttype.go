@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"mime"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -245,4 +246,33 @@ func (h *partHeader) transferDecoded(to io.WriteCloser) io.WriteCloser {
 		return &quotedPrintableDecoder{to: to}
 	}
 	return to
+}
+
+// mediaTypes returns the media types that a message claims, in lower case and
+// without parameters (RFC 2045 section 5): mail clients differ in which of two
+// Content-Type fields they take.
+func (h *header) mediaTypes() (all []string) {
+	for _, value := range h.bodies(kindContentType) {
+		all = append(all, mediaType(string(value)))
+	}
+	return all
+}
+
+func isMultipart(mediaType string) bool { return strings.HasPrefix(mediaType, "multipart/") }
+
+// isMessage reports a media type whose body begins with a header.
+func isMessage(mediaType string) bool {
+	return mediaType == "message/rfc822" || mediaType == "message/global" || mediaType == legacyDisplay
+}
+
+// legacyDisplay is the type of the part in which older header protection
+// repeats the header for mail clients that do not know of it.
+const legacyDisplay = "text/rfc822-headers"
+
+// unescapeURL undoes %40, where that can be done.
+func unescapeURL(s string) string {
+	if text, err := url.PathUnescape(s); err == nil {
+		return text
+	}
+	return s
 }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -176,17 +175,6 @@ func (t *matcher) toHolds(m *Message) bool {
 		}
 	}
 	return len(m.Recipients) > 0
-}
-
-func (h *header) has(kind fieldKind) bool {
-	return slices.ContainsFunc(h.fields, func(f field) bool { return f.kind == kind })
-}
-
-func (h *header) hasResent() bool {
-	return slices.ContainsFunc(h.fields, func(f field) bool {
-		name := h.raw[f.start:f.value]
-		return len(name) > len("resent-") && bytes.EqualFold(name[:len("resent-")], []byte("resent-"))
-	})
 }
 
 // patterns match addresses as they are compared: normal local part and domain.

@@ -50,17 +50,6 @@ func (h *header) wraps() bool {
 	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool { return isMultipart(t) || isMessage(t) })
 }
 
-func isMultipart(mediaType string) bool { return strings.HasPrefix(mediaType, "multipart/") }
-
-// isMessage reports a media type whose body begins with a header.
-func isMessage(mediaType string) bool {
-	return mediaType == "message/rfc822" || mediaType == "message/global" || mediaType == legacyDisplay
-}
-
-// legacyDisplay is the type of the part in which older header protection
-// repeats the header for mail clients that do not know of it.
-const legacyDisplay = "text/rfc822-headers"
-
 // into looks at what outer says to be at body[at:]. A message there is a copy
 // where whole says so, and an attachment otherwise; signed says that nothing in
 // it can change (RFC 1847).
