@@ -151,3 +151,12 @@ func distinctAddresses(values ...[]byte) *addressSet {
 	set.scan(values...)
 	return set
 }
+
+// withoutRoute returns a path without the source route that may stand before
+// its address (RFC 5321 appendix C).
+func withoutRoute(path string) string {
+	if route, rest, ok := strings.Cut(path, ":"); ok && strings.HasPrefix(route, "@") {
+		return rest
+	}
+	return path
+}

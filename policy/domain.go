@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -122,61 +121,4 @@ func (s domainSet) has(domain []byte) bool {
 		}
 	}
 	return false
-}
-
-// normalLocal appends the local part to dst as addresses are compared: in
-// lower case, without the quote marks of other scripts that stand before it.
-func normalLocal(dst, local []byte) []byte {
-	if isASCII(local) {
-		return appendLower(dst, local)
-	}
-	bare := bytes.TrimLeftFunc(local, isOpening)
-	if len(bare) == 0 {
-		bare = local
-	}
-	if !utf8.Valid(bare) { // ToLower would make all bytes of an unknown charset one
-		return appendLower(dst, bare)
-	}
-	return append(dst, bytes.ToLower(bare)...)
-}
-
-// isForeignComma reports what separates addresses outside US-ASCII.
-func isForeignComma(r rune) bool {
-	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
-}
-
-// isOpening reports an opening quote mark or bracket, white space or an
-// invisible mark outside US-ASCII. Windows puts such a mark before an address
-// that is copied out of a dialog.
-func isOpening(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && unicode.In(r, unicode.Pi, unicode.Ps, unicode.Cf, unicode.White_Space)
-}
-
-// isForeignPunct reports white space, punctuation and invisible marks outside
-// US-ASCII, which may stand round an address.
-func isForeignPunct(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.Is(unicode.Cf, r))
-}
-
-func isASCII(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, lower(c))
-	}
-	return dst
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c | 0x20
-	}
-	return c
 }

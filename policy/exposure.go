@@ -30,23 +30,6 @@ func (e *Exposure) Shown() []FieldCount {
 	return append(slices.Clip(e.Fields), FieldCount{"Body", e.Body})
 }
 
-// showsAddresses lists the fields whose addresses count. From, Sender and
-// Reply-To do only when they hold several: one is the sender's own.
-var showsAddresses = [kindCount]bool{
-	kindFrom:           true,
-	kindSender:         true,
-	kindReplyTo:        true,
-	kindTo:             true,
-	kindCc:             true,
-	kindResentTo:       true,
-	kindResentCc:       true,
-	kindApparentlyTo:   true,
-	kindMailFollowupTo: true,
-	kindMailReplyTo:    true,
-	kindBcc:            true,
-	kindResentBcc:      true,
-}
-
 // expose counts the addresses that would be shown if the message went on with
 // these headers, by their fields that are not taken out.
 func (d *decision) expose(headers []shownHeader) Exposure {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"strings"
 )
 
 // single takes every address out of the fields that show them, in the message's
@@ -130,13 +129,4 @@ func (v *Verdict) CopyFor(recipient string) (header, body []byte) {
 	}
 	to := append(append([]byte("To: "), mailbox...), crlf...)
 	return bytes.Join(v.copies.header, to), bytes.Join(v.copies.body, to)
-}
-
-// withoutRoute returns a path without the source route that may stand before
-// its address (RFC 5321 appendix C).
-func withoutRoute(path string) string {
-	if route, rest, ok := strings.Cut(path, ":"); ok && strings.HasPrefix(route, "@") {
-		return rest
-	}
-	return path
 }
