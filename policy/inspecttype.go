@@ -194,16 +194,6 @@ func (h *partHeader) isAttachment() bool {
 // section 6).
 func (h *partHeader) encoding() string { return transferEncoding(h.encodings) }
 
-// transferEncoding is the first of the values that names one to undo, or "".
-func transferEncoding(values []string) string {
-	for _, value := range values {
-		if name := mediaType(value); name == "base64" || name == "quoted-printable" {
-			return name
-		}
-	}
-	return ""
-}
-
 func (h *partHeader) charset() string {
 	for _, charset := range parameter(h.types, "charset") {
 		return strings.Trim(strings.TrimSpace(charset), `'"`)

@@ -114,26 +114,6 @@ func (w *walk) header(at int, signed, whole bool, depth int) {
 	w.into(&h, at+end, signed, whole, depth-1)
 }
 
-// decoded returns a body without its transfer encoding, where it has one
-// (RFC 6532 section 3.7 allows one for message/global).
-func (h *header) decoded(body []byte) ([]byte, bool) {
-	switch transferEncoding(h.encodings()) {
-	case "base64":
-		return decodeBase64(body), true
-	case "quoted-printable":
-		return decodeQuotedPrintable(body), true
-	}
-	return nil, false
-}
-
-// encodings are the transfer encodings that a message claims.
-func (h *header) encodings() (values []string) {
-	for _, value := range h.bodies(kindContentTransferEncoding) {
-		values = append(values, string(value))
-	}
-	return values
-}
-
 // boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
 // parameters or fields, mail clients take the first or the last.
 func (h *header) boundaries() []string {
