@@ -25,51 +25,6 @@ type Message struct {
 	BodyCut bool
 }
 
-// A Verdict is what is to be done with one message, and why.
-type Verdict struct {
-	Action   Action // what was decided
-	Rule     string // the rule that decided
-	Reason   Reason
-	Exposure Exposure
-
-	// Count and Limit belong to the limit that was exceeded, which CountOf
-	// names: it is Reason but where a rewrite was refused.
-	Count   int
-	Limit   Limit
-	CountOf Reason
-	body    bodyLimit
-	// Claimed is the number of a wrong override tag, or -1.
-	Claimed int
-	// Line is where a header cannot be read, the first line being 1.
-	Line int
-
-	// Concealed is how many addresses a rewrite took out of sight.
-	Concealed int
-	// Override says that [show N] would lift the limits, Hint what a refusal
-	// ends with, Outside that there is an inside.
-	Override, Outside bool
-	Hint              string
-
-	// Header is the header to send, Body the begin of the body: the bytes that
-	// came, or a copy of them with what had to go cut out. They are nil where the
-	// message is refused, and where it HasCopies.
-	Header, Body []byte
-	Rewritten    bool
-
-	copies *copier
-}
-
-// Refused reports whether the message must not go out.
-func (v *Verdict) Refused() bool { return v.Action == Reject }
-
-// RefusedFor is the verdict for a message that may go out by its header, but
-// not for what its body shows: a bare CR or LF, or an invitation.
-func (v Verdict) RefusedFor(r Reason) Verdict {
-	v.Action, v.Reason, v.Header, v.Body, v.Rewritten, v.copies, v.Concealed = Reject, r, nil, nil, false, nil, 0
-	v.body = bodyLimit{limit: Unlimited}
-	return v
-}
-
 // Decide says what is to be done with a message. A header that cannot be read
 // as one is refused whatever the action.
 func (p *Policy) Decide(m Message) Verdict {

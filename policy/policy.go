@@ -5,61 +5,6 @@ import (
 	"slices"
 )
 
-// An Action is what the policy wants done with a message that is over a limit.
-type Action string
-
-const (
-	Allow  Action = "allow"  // no limits
-	Report Action = "report" // let it through, count it and log it: for a trial run
-	Reject Action = "reject" // refuse it
-	Bcc    Action = "bcc"    // take the outside addresses out of sight
-
-	// Individual sends one copy to each recipient, showing that recipient alone.
-	Individual Action = "individual"
-
-	// Override is a verdict only: the sender confirmed the number in the Subject.
-	Override Action = "override"
-)
-
-// Actions are the actions that a configuration may name.
-var Actions = []Action{Allow, Report, Reject, Bcc, Individual}
-
-// A Reason says why a verdict was reached.
-type Reason string
-
-const (
-	ReasonNone                 Reason = "none"
-	ReasonTooManyExternal      Reason = "too_many_external"
-	ReasonTooManyOrganisations Reason = "too_many_organisations"
-	ReasonTooManyTotal         Reason = "too_many_total"
-	ReasonTooManyInBody        Reason = "too_many_in_body"
-	ReasonUnreadableHeader     Reason = "unreadable_header"
-	ReasonBareNewline          Reason = "bare_newline"
-
-	// A rewrite was called for and refused.
-	ReasonSigned    Reason = "signed"    // a DKIM signature covers what it would change
-	ReasonSealed    Reason = "sealed"    // encrypted: the addresses may be inside, too
-	ReasonAttendees Reason = "attendees" // an invitation lists them again
-)
-
-// PossibleVerdicts lists the pairs of Action and Reason that a verdict may
-// have; its other values are zero.
-func PossibleVerdicts() (all []Verdict) {
-	all = append(all, Verdict{Action: Allow, Reason: ReasonNone})
-	for _, r := range []Reason{ReasonTooManyExternal, ReasonTooManyOrganisations, ReasonTooManyTotal} {
-		for _, a := range []Action{Report, Reject, Bcc, Individual, Override} {
-			all = append(all, Verdict{Action: a, Reason: r})
-		}
-	}
-	for _, a := range []Action{Report, Reject, Override} {
-		all = append(all, Verdict{Action: a, Reason: ReasonTooManyInBody})
-	}
-	for _, r := range []Reason{ReasonUnreadableHeader, ReasonBareNewline, ReasonSigned, ReasonSealed, ReasonAttendees} {
-		all = append(all, Verdict{Action: Reject, Reason: r})
-	}
-	return all
-}
-
 // RulePolicy is the name of the rule where no other matched: the policy itself.
 const RulePolicy = "policy"
 

@@ -159,3 +159,11 @@ func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
 	}
 	return starts, false
 }
+
+// MaxBody is how much of a body Decide looks at, where it looks at one.
+const MaxBody = 64 << 10
+
+// isMultipart reports a message with parts.
+func (h *header) isMultipart() bool {
+	return slices.ContainsFunc(h.mediaTypes(), isMultipart)
+}
