@@ -39,7 +39,7 @@ func (d *decision) concealIn(h *shownHeader, changes func(fieldKind)) (cuts []cu
 		}
 		cuts = append(cuts, cut{start: f.start, end: f.end})
 	}
-	if from := d.outer.ownMailbox(); !keptTo && emptyTo >= 0 && from != nil {
+	if from := ownMailbox(d.outer); !keptTo && emptyTo >= 0 && from != nil {
 		c := &cuts[emptyTo]
 		c.start += bytes.IndexByte(h.raw[c.start:], ':') + 1
 		c.with = from
@@ -72,7 +72,7 @@ var concealed = func() (kinds [kindCount]bool) {
 
 // ownMailbox is the value of From as it is written, for a To that would be left
 // empty: filters take a To without an address for spam.
-func (h *header) ownMailbox() []byte {
+func ownMailbox(h *header) []byte {
 	bodies := h.bodies(kindFrom)
 	if len(bodies) != 1 || distinctAddresses(bodies...).len() != 1 {
 		return nil
@@ -218,4 +218,28 @@ func splitList(value []byte) iter.Seq[[]byte] {
 			}
 		}
 	}
+}
+
+// rewriteRefusal says why the addresses of a message cannot be taken out of its
+// header, in fields of the kinds that would change: they would still be somewhere, or a signature would break.
+func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
+	for kind, is := range changed {
+		if is && d.signed[kind] {
+			return ReasonSigned
+		}
+	}
+	for n := range d.headers { // of the parts that a copy may be in, too
+		for _, media := range d.headers[n].mediaTypes() {
+			switch media {
+			case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
+				return ReasonSealed
+			case "application/ms-tnef", "application/vnd.ms-tnef":
+				return ReasonAttendees
+			}
+		}
+	}
+	if isCalendar(d.outer, d.message.Body) {
+		return ReasonAttendees
+	}
+	return ReasonNone
 }

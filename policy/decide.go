@@ -32,8 +32,12 @@ func (p *Policy) Decide(m Message) Verdict {
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0, body: bodyLimit{limit: Unlimited}}
 	v.Exposure = d.expose(d.headers)
-	if defect := d.outer.defect; defect.reason != "" {
-		v = v.RefusedFor(defect.reason)
+	if defect := d.outer.defect; defect.line > 0 {
+		reason := ReasonUnreadableHeader
+		if defect.bare {
+			reason = ReasonBareNewline
+		}
+		v = v.RefusedFor(reason)
 		v.Line = defect.line
 		return v
 	}
@@ -74,7 +78,7 @@ type decision struct {
 func (p *Policy) look(m *Message) *decision {
 	d := m.takeApart()
 	d.Policy = p
-	d.own = d.outer.ownAddresses(m.Sender)
+	d.own = ownAddresses(d.outer, m.Sender)
 	d.rule = p.valuesFor(d.outer, m)
 	return d
 }
@@ -84,7 +88,7 @@ func (m *Message) takeApart() *decision {
 	outer := parseHeader(m.Header)
 	w := outer.copies(m.Body)
 	if w.open && m.BodyCut || w.deep {
-		outer.defective(ReasonUnreadableHeader, bytes.Count(outer.raw, crlf)+1)
+		outer.defective(bytes.Count(outer.raw, crlf)+1, false)
 	}
 	if outer.has(kindDKIMSignature) { // it covers the body, too
 		for i := range w.found {

@@ -78,7 +78,7 @@ func (d *decision) expose(headers []shownHeader) Exposure {
 // ownAddresses are the sender's own, which do not count: of the envelope, and
 // of each of these fields where it holds one address alone. Several are shown
 // like any others.
-func (h *header) ownAddresses(envelopeSender string) *addressSet {
+func ownAddresses(h *header, envelopeSender string) *addressSet {
 	own, alone := newAddressSet(), newAddressSet()
 	own.addPath(envelopeSender)
 	for kind := kindFrom; kind <= kindReplyTo; kind++ { // From, Sender, Reply-To

@@ -23,8 +23,8 @@ type field struct {
 
 // A defect says why a header cannot be read as one. The zero value is none.
 type defect struct {
-	reason Reason
-	line   int // the first line is 1
+	line int  // the first line is 1
+	bare bool // a CR or LF stands alone in it
 }
 
 func (h *header) body(f field) []byte { return h.raw[f.value:f.end] }
@@ -57,12 +57,12 @@ func parseHeader(raw []byte) header {
 			// Some programs skip an empty line at the very start; a field
 			// behind it is one for them, or text that is shown.
 			if line == 1 && nameEnd(bytes.TrimSuffix(raw[end:lineEnd(raw, end)], crlf)) > 0 {
-				h.defective(ReasonUnreadableHeader, line)
+				h.defective(line, false)
 			}
 			break
 		}
 		if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 {
-			h.defective(ReasonBareNewline, line)
+			h.defective(line, true)
 		}
 		switch colon := nameEnd(text); {
 		case colon > 0:
@@ -72,16 +72,16 @@ func parseHeader(raw []byte) header {
 		case line == 1 && isMboxFrom(text):
 			// What a mailbox file puts before a message; servers drop it.
 		default:
-			h.defective(ReasonUnreadableHeader, line)
+			h.defective(line, false)
 		}
 		pos = end
 	}
 	return h
 }
 
-func (h *header) defective(r Reason, line int) {
-	if h.defect.reason == "" {
-		h.defect = defect{r, line}
+func (h *header) defective(line int, bare bool) {
+	if h.defect.line == 0 {
+		h.defect = defect{line, bare}
 	}
 }
 

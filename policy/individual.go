@@ -17,7 +17,7 @@ func (d *decision) single() (e edits, changed [kindCount]bool) {
 		to := -1 // the cut whose place the To field takes: that of To, or the first
 		for f := range d.concealable(h) {
 			changed[f.kind] = changed[f.kind] || n == 0
-			if to < 0 || f.kind == kindTo && !h.isKind(e[n][to], kindTo) {
+			if to < 0 || f.kind == kindTo && !isKind(&h.header, e[n][to], kindTo) {
 				to = len(e[n])
 			}
 			e[n] = append(e[n], cut{start: f.start, end: f.end})
@@ -31,7 +31,7 @@ func (d *decision) single() (e edits, changed [kindCount]bool) {
 }
 
 // isKind reports whether a cut is that of a field of a kind.
-func (h *header) isKind(c cut, kind fieldKind) bool {
+func isKind(h *header, c cut, kind fieldKind) bool {
 	name, _, _ := bytes.Cut(h.raw[c.start:c.end], []byte(":"))
 	return kindOf(bytes.TrimRight(name, " \t")) == kind
 }
@@ -101,7 +101,7 @@ func (c *copier) overrides(n int) (found bool, wrong int) {
 	wrong = -1
 	for i, piece := range c.header {
 		h := parseHeader(piece) // whole fields
-		here, other, cuts := h.override(n)
+		here, other, cuts := findTag(&h, n)
 		found = found || here
 		if here && !c.signedSubject {
 			c.header[i] = rewrite(piece, cuts)

@@ -32,7 +32,7 @@ type BodyScanner struct {
 // the pieces come as they do on the wire (RFC 5321 section 4.5.2).
 func NewBodyScanner(header []byte, sender string, stuffed bool) *BodyScanner {
 	h := parseHeader(header)
-	s := &BodyScanner{own: h.ownAddresses(sender)}
+	s := &BodyScanner{own: ownAddresses(&h, sender)}
 	s.top = newPartReader(s, false)
 	s.top.Write(header)
 	s.top.stuffed = stuffed

@@ -13,12 +13,12 @@ func (d *decision) leftToBody(v *Verdict) bodyLimit {
 	if d.rule.action == Allow || v.Refused() || v.Action == Report || v.Action == Override {
 		return bodyLimit{limit: Unlimited}
 	}
-	return bodyLimit{d.rule.body, d.rule.action, d.rule.override && d.rule.body != Unlimited && d.outer.hasTag()}
+	return bodyLimit{d.rule.body, d.rule.action, d.rule.override && d.rule.body != Unlimited && hasTag(d.outer)}
 }
 
 // hasTag reports an override tag in the Subject, whatever its number.
-func (h *header) hasTag() bool {
-	_, number, _ := h.override(-1)
+func hasTag(h *header) bool {
+	_, number, _ := findTag(h, -1)
 	return number >= 0
 }
 

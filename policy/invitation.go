@@ -12,7 +12,7 @@ var attendeesPart = regexp.MustCompile(`(?i)\r\ncontent-type[ \t]*:(?:[ \t]|\r\n
 
 // isCalendar reports a message that is an invitation, or has one in the begin
 // of its body.
-func (h *header) isCalendar(body []byte) bool {
+func isCalendar(h *header, body []byte) bool {
 	return slices.Contains(h.mediaTypes(), "text/calendar") || attendeesPart.Match(body)
 }
 

@@ -31,7 +31,7 @@ func (t *matcher) holds(h *header, m *Message) bool {
 		(len(t.user) == 0 || m.User != "" && t.user.match([]byte(strings.ToLower(m.User)))) &&
 		isWanted(t.Reply, func() bool { return h.has(kindInReplyTo) || h.has(kindReferences) }) &&
 		isWanted(t.Resent, func() bool { return h.hasResent() }) &&
-		isWanted(t.Calendar, func() bool { return h.isCalendar(m.Body) }) &&
+		isWanted(t.Calendar, func() bool { return isCalendar(h, m.Body) }) &&
 		(len(t.from) == 0 || t.fromHolds(h, m)) &&
 		(len(t.to) == 0 || t.toHolds(m))
 }

@@ -4,10 +4,10 @@ package policy
 // Taking one apart costs a multiple of its length in memory.
 const maxSubject = 64 << 10
 
-// override looks for the tag with the wanted number in the Subjects of h.
+// findTag looks for the tag with the wanted number in the Subjects of h.
 // Where there are only others, wrong is the first of their numbers; it is -1
 // where there is none. Where there is the wanted one, the cuts take it out.
-func (h *header) override(wanted int) (found bool, wrong int, cuts []cut) {
+func findTag(h *header, wanted int) (found bool, wrong int, cuts []cut) {
 	wrong = -1
 	for _, f := range h.fields {
 		if f.kind != kindSubject || f.end-f.value > maxSubject {
@@ -34,7 +34,7 @@ func (h *header) override(wanted int) (found bool, wrong int, cuts []cut) {
 // The edits take it out, of copies too; there are none where the message must
 // stay as it is.
 func (d *decision) override(wanted int) (found bool, wrong int, e edits) {
-	found, wrong, cuts := d.outer.override(wanted)
+	found, wrong, cuts := findTag(d.outer, wanted)
 	if !found || d.signed[kindSubject] {
 		return found, wrong, nil
 	}
@@ -43,7 +43,7 @@ func (d *decision) override(wanted int) (found bool, wrong int, e edits) {
 	for n := 1; n < len(d.headers); n++ {
 		switch h := &d.headers[n]; {
 		case !h.fixed:
-			_, _, e[n] = h.override(wanted)
+			_, _, e[n] = findTag(&h.header, wanted)
 		case h.has(kindSubject):
 			return found, wrong, nil
 		}
