@@ -42,3 +42,17 @@ func (h *partHeader) add(field []byte) {
 	list := h.list(bytes.TrimRight(name, " \t"))
 	*list = append(*list, strings.TrimSpace(string(value)))
 }
+
+// The bounds of what a reader holds. No mail program comes near any of them:
+// a boundary has at most 70 characters (RFC 2046 section 5.1.1).
+const (
+	maxLine       = 16 << 10 // a longer one is passed on in pieces of this length
+	maxField      = 8 << 10  // what is more of a field is dropped
+	maxBoundary   = 1 << 10
+	maxBoundaries = 32 // multiparts inside of each other
+	maxReaders    = 4  // encoded messages inside of each other
+
+	// readerMemory is more than all of it, with what decodes and reads the
+	// content of one part.
+	readerMemory = 192 << 10
+)
