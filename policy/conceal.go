@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+
+	"sendguard/policy/mail"
 )
 
 // conceal takes the external addresses out of the fields that show them, in the
 // message's header and in its copies. It returns the edits, and the kinds of
 // the message's fields that they change.
-func (d *decision) conceal() (e edits, changed [kindCount]bool) {
+func (d *decision) conceal() (e edits, changed [mail.Kinds]bool) {
 	e = make(edits, len(d.headers))
 	for n := range d.headers {
-		if h := &d.headers[n]; !h.fixed {
-			e[n] = d.concealIn(h, func(kind fieldKind) { changed[kind] = changed[kind] || n == 0 })
+		if h := &d.headers[n]; !h.Fixed {
+			e[n] = d.concealIn(h, func(kind mail.Kind) { changed[kind] = changed[kind] || n == 0 })
 		}
 	}
 	return e, changed
@@ -21,27 +23,27 @@ func (d *decision) conceal() (e edits, changed [kindCount]bool) {
 
 // concealIn takes the external addresses out of one header; changes is called
 // with the kind of each field that changes.
-func (d *decision) concealIn(h *shownHeader, changes func(fieldKind)) (cuts []cut) {
+func (d *decision) concealIn(h *mail.ShownHeader, changes func(mail.Kind)) (cuts []cut) {
 	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
 	for f := range d.concealable(h) {
-		if !d.showsOutside(h.body(f)) {
-			keptTo = keptTo || f.kind == kindTo && distinctAddresses(h.body(f)).len() > 0
+		if !d.showsOutside(h.Value(f)) {
+			keptTo = keptTo || f.Kind == mail.To && mail.DistinctAddresses(h.Value(f)).Len() > 0
 			continue
 		}
-		changes(f.kind)
-		if kept := d.keptMailboxes(h.body(f)); len(kept) > 0 {
-			keptTo = keptTo || f.kind == kindTo
-			cuts = append(cuts, cut{start: f.value, end: f.end, with: fieldBody(kept)})
+		changes(f.Kind)
+		if kept := d.keptMailboxes(h.Value(f)); len(kept) > 0 {
+			keptTo = keptTo || f.Kind == mail.To
+			cuts = append(cuts, cut{start: f.Value, end: f.End, with: fieldBody(kept)})
 			continue
 		}
-		if f.kind == kindTo && emptyTo < 0 {
+		if f.Kind == mail.To && emptyTo < 0 {
 			emptyTo = len(cuts)
 		}
-		cuts = append(cuts, cut{start: f.start, end: f.end})
+		cuts = append(cuts, cut{start: f.Start, end: f.End})
 	}
 	if from := ownMailbox(d.outer); !keptTo && emptyTo >= 0 && from != nil {
 		c := &cuts[emptyTo]
-		c.start += bytes.IndexByte(h.raw[c.start:], ':') + 1
+		c.start += bytes.IndexByte(h.Raw[c.start:], ':') + 1
 		c.with = from
 	}
 	return cuts
@@ -49,11 +51,11 @@ func (d *decision) concealIn(h *shownHeader, changes func(fieldKind)) (cuts []cu
 
 // concealable goes through the fields of a header that addresses are taken out
 // of, less those that go anyway, and a Reply-To of one address.
-func (d *decision) concealable(h *shownHeader) iter.Seq[field] {
-	replyTo := distinctAddresses(h.bodies(kindReplyTo)...)
-	return func(yield func(field) bool) {
-		for _, f := range h.fields {
-			if !concealed[f.kind] || d.hidden(h, f) || f.kind == kindReplyTo && replyTo.len() == 1 {
+func (d *decision) concealable(h *mail.ShownHeader) iter.Seq[mail.Field] {
+	replyTo := mail.DistinctAddresses(h.Values(mail.ReplyTo)...)
+	return func(yield func(mail.Field) bool) {
+		for _, f := range h.Fields {
+			if !concealed[f.Kind] || d.hidden(h, f) || f.Kind == mail.ReplyTo && replyTo.Len() == 1 {
 				continue
 			}
 			if !yield(f) {
@@ -64,34 +66,34 @@ func (d *decision) concealable(h *shownHeader) iter.Seq[field] {
 }
 
 // concealed are the fields that addresses are taken out of.
-var concealed = func() (kinds [kindCount]bool) {
-	kinds = showsAddresses
-	kinds[kindFrom], kinds[kindSender] = false, false
+var concealed = func() (kinds [mail.Kinds]bool) {
+	kinds = mail.HoldsAddresses
+	kinds[mail.From], kinds[mail.Sender] = false, false
 	return kinds
 }()
 
 // ownMailbox is the value of From as it is written, for a To that would be left
 // empty: filters take a To without an address for spam.
-func ownMailbox(h *header) []byte {
-	bodies := h.bodies(kindFrom)
-	if len(bodies) != 1 || distinctAddresses(bodies...).len() != 1 {
+func ownMailbox(h *mail.Header) []byte {
+	bodies := h.Values(mail.From)
+	if len(bodies) != 1 || mail.DistinctAddresses(bodies...).Len() != 1 {
 		return nil
 	}
-	return append(bytes.TrimSuffix(bytes.Clone(bodies[0]), crlf), crlf...)
+	return append(bytes.TrimSuffix(bytes.Clone(bodies[0]), mail.CRLF), mail.CRLF...)
 }
 
 // fieldBody writes mailboxes as the value of a field.
 func fieldBody(mailboxes [][]byte) []byte {
 	value := append([]byte{' '}, bytes.Join(mailboxes, []byte(",\r\n\t"))...)
-	return append(value, crlf...)
+	return append(value, mail.CRLF...)
 }
 
 // showsOutside reports whether a value shows an address that must go.
 func (d *decision) showsOutside(value []byte) (outside bool) {
-	set := newAddressSet()
-	scanAddresses(value, func(local, domain []byte) {
-		if normal, added := set.add(local, domain); added {
-			outside = outside || !d.internal.has(normal) && !d.own.has(set.key(set.len()-1))
+	set := mail.NewAddressSet()
+	mail.ScanAddresses(value, func(local, domain []byte) {
+		if normal, added := set.Add(local, domain); added {
+			outside = outside || !d.internal.Has(normal) && !d.own.Has(set.Key(set.Len()-1))
 		}
 	})
 	return outside
@@ -99,8 +101,8 @@ func (d *decision) showsOutside(value []byte) (outside bool) {
 
 // showsOthers reports whether a value shows an address that is not the sender's.
 func (d *decision) showsOthers(value []byte) bool {
-	for address := range distinctAddresses(value).all() {
-		if !d.own.has(address) {
+	for address := range mail.DistinctAddresses(value).All() {
+		if !d.own.Has(address) {
 			return true
 		}
 	}
@@ -112,15 +114,15 @@ func (d *decision) showsOthers(value []byte) bool {
 // otherwise. What they show together is looked at once more; where that is an
 // outside address, however it came there, none stays.
 func (d *decision) keptMailboxes(value []byte) (kept [][]byte) {
-	set := newAddressSet()
+	set := mail.NewAddressSet()
 	for item := range splitList(value) {
 		var bare []byte
 		inside, outside := 0, 0
-		set.reset()
-		scanAddresses(item, func(local, domain []byte) {
-			switch normal, added := set.add(local, domain); {
+		set.Reset()
+		mail.ScanAddresses(item, func(local, domain []byte) {
+			switch normal, added := set.Add(local, domain); {
 			case !added:
-			case !d.internal.has(normal) && !d.own.has(set.key(set.len()-1)):
+			case !d.internal.Has(normal) && !d.own.Has(set.Key(set.Len()-1)):
 				outside++
 			default:
 				inside++
@@ -153,7 +155,7 @@ func isPlainAddress(address []byte) bool {
 			return false
 		}
 	}
-	return !bytes.Contains(address, encodedWordStart)
+	return !bytes.Contains(address, mail.EncodedWordStart)
 }
 
 // isMailbox reports an item of a list that is one mailbox and nothing else: no
@@ -163,7 +165,7 @@ func isMailbox(item []byte) bool {
 	for i := 0; i < len(item); i++ {
 		switch c := item[i]; c {
 		case '"', '(':
-			end, ok := closing(item, i)
+			end, ok := mail.Closing(item, i)
 			if !ok {
 				return false
 			}
@@ -190,7 +192,7 @@ func splitList(value []byte) iter.Seq[[]byte] {
 		start, openCount, nextEncoded := 0, 0, 0
 		for i := 0; i <= len(value); i++ {
 			if i == len(value) || value[i] == ',' || value[i] == ';' {
-				if item := value[start:i]; bytes.IndexByte(item, '@') >= 0 || bytes.Contains(item, encodedWordStart) {
+				if item := value[start:i]; bytes.IndexByte(item, '@') >= 0 || bytes.Contains(item, mail.EncodedWordStart) {
 					if !yield(item) {
 						return
 					}
@@ -200,17 +202,17 @@ func splitList(value []byte) iter.Seq[[]byte] {
 			}
 			switch c := value[i]; {
 			case c == '=' && i >= nextEncoded:
-				w, ok := nextWord(value, i)
+				w, ok := mail.NextWord(value, i)
 				switch {
 				case !ok:
 					nextEncoded = len(value)
-				case w.start == i:
-					i = w.end - 1
+				case w.Start == i:
+					i = w.End - 1
 				default:
-					nextEncoded = w.start
+					nextEncoded = w.Start
 				}
-			case (c == '"' || c == '(') && openCount <= maxOpenComments:
-				if end, ok := closing(value, i); ok {
+			case (c == '"' || c == '(') && openCount <= mail.MaxOpenComments:
+				if end, ok := mail.Closing(value, i); ok {
 					i = end - 1
 				} else {
 					openCount++
@@ -222,14 +224,14 @@ func splitList(value []byte) iter.Seq[[]byte] {
 
 // rewriteRefusal says why the addresses of a message cannot be taken out of its
 // header, in fields of the kinds that would change: they would still be somewhere, or a signature would break.
-func (d *decision) rewriteRefusal(changed [kindCount]bool) Reason {
+func (d *decision) rewriteRefusal(changed [mail.Kinds]bool) Reason {
 	for kind, is := range changed {
 		if is && d.signed[kind] {
 			return ReasonSigned
 		}
 	}
 	for n := range d.headers { // of the parts that a copy may be in, too
-		for _, media := range d.headers[n].mediaTypes() {
+		for _, media := range d.headers[n].MediaTypes() {
 			switch media {
 			case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
 				return ReasonSealed

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+
+	"sendguard/policy/mail"
 )
 
 // A Message is what Decide looks at.
@@ -32,13 +34,13 @@ func (p *Policy) Decide(m Message) Verdict {
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0, body: bodyLimit{limit: Unlimited}}
 	v.Exposure = d.expose(d.headers)
-	if defect := d.outer.defect; defect.line > 0 {
+	if defect := d.outer.Defect; defect.Line > 0 {
 		reason := ReasonUnreadableHeader
-		if defect.bare {
+		if defect.Bare {
 			reason = ReasonBareNewline
 		}
 		v = v.RefusedFor(reason)
-		v.Line = defect.line
+		v.Line = defect.Line
 		return v
 	}
 	if d.rule.action != Allow {
@@ -67,10 +69,10 @@ func (p *Policy) Decide(m Message) Verdict {
 type decision struct {
 	*Policy
 	message *Message
-	headers []shownHeader // the message's own first, then its copies in the body
-	outer   *header       // the first of them
-	signed  [kindCount]bool
-	own     *addressSet // the sender's addresses, which do not count
+	headers []mail.ShownHeader // the message's own first, then its copies in the body
+	outer   *mail.Header       // the first of them
+	signed  [mail.Kinds]bool
+	own     *mail.AddressSet // the sender's addresses, which do not count
 	rule    *values
 }
 
@@ -85,25 +87,25 @@ func (p *Policy) look(m *Message) *decision {
 
 // takeApart finds the header of a message, and its copies in the body.
 func (m *Message) takeApart() *decision {
-	outer := parseHeader(m.Header)
-	w := outer.copies(m.Body)
-	if w.open && m.BodyCut || w.deep {
-		outer.defective(bytes.Count(outer.raw, crlf)+1, false)
+	outer := mail.ParseHeader(m.Header)
+	w := outer.Copies(m.Body)
+	if w.Open && m.BodyCut || w.Deep {
+		outer.Defective(bytes.Count(outer.Raw, mail.CRLF)+1, false)
 	}
-	if outer.has(kindDKIMSignature) { // it covers the body, too
-		for i := range w.found {
-			w.found[i].fixed = true
+	if outer.Has(mail.DKIMSignature) { // it covers the body, too
+		for i := range w.Found {
+			w.Found[i].Fixed = true
 		}
 	}
-	d := &decision{message: m, headers: append([]shownHeader{{header: outer}}, w.found...)}
-	d.outer = &d.headers[0].header
-	d.signed = d.outer.signedKinds()
+	d := &decision{message: m, headers: append([]mail.ShownHeader{{Header: outer}}, w.Found...)}
+	d.outer = &d.headers[0].Header
+	d.signed = d.outer.SignedKinds()
 	return d
 }
 
 // hidden reports a field that is taken out before the message goes on.
-func (d *decision) hidden(h *shownHeader, f field) bool {
-	return d.StripBcc && (f.kind == kindBcc || f.kind == kindResentBcc) && !h.fixed && !d.signed[f.kind]
+func (d *decision) hidden(h *mail.ShownHeader, f mail.Field) bool {
+	return d.StripBcc && (f.Kind == mail.Bcc || f.Kind == mail.ResentBcc) && !h.Fixed && !d.signed[f.Kind]
 }
 
 // stripped takes out the fields that are hidden.
@@ -111,9 +113,9 @@ func (d *decision) stripped() edits {
 	e := make(edits, len(d.headers))
 	for n := range d.headers {
 		h := &d.headers[n]
-		for _, f := range h.fields {
+		for _, f := range h.Fields {
 			if d.hidden(h, f) {
-				e[n] = append(e[n], cut{start: f.start, end: f.end})
+				e[n] = append(e[n], cut{start: f.Start, end: f.End})
 			}
 		}
 	}
@@ -136,7 +138,7 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 			return nil
 		}
 	}
-	var changed [kindCount]bool
+	var changed [mail.Kinds]bool
 	switch v.Action {
 	case Bcc:
 		e, changed = d.conceal()
@@ -166,8 +168,8 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 // rewrite would take out of sight.
 func (d *decision) repeats(action Action) bool {
 	for _, h := range d.headers {
-		for _, f := range h.fields {
-			if h.fixed && concealed[f.kind] && (d.showsOutside(h.body(f)) || action == Individual && d.showsOthers(h.body(f))) {
+		for _, f := range h.Fields {
+			if h.Fixed && concealed[f.Kind] && (d.showsOutside(h.Value(f)) || action == Individual && d.showsOthers(h.Value(f))) {
 				return true
 			}
 		}

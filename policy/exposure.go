@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"sendguard/policy/mail"
+)
 
 // An Exposure is what a message shows: how many distinct addresses every
 // recipient would see in its header, the sender's own left out.
@@ -32,22 +36,22 @@ func (e *Exposure) Shown() []FieldCount {
 
 // expose counts the addresses that would be shown if the message went on with
 // these headers, by their fields that are not taken out.
-func (d *decision) expose(headers []shownHeader) Exposure {
-	set := d.own.clone()
+func (d *decision) expose(headers []mail.ShownHeader) Exposure {
+	set := d.own.Clone()
 	var orgs organisations
 	countOrganisations := d.organisations || d.message.Organisations
 	if countOrganisations {
 		orgs = newOrganisations(d.personal)
 	}
 	var e Exposure
-	var counts [kindCount]int
-	count := func(kind fieldKind, value []byte) {
-		scanAddresses(value, func(local, domain []byte) {
-			domain, added := set.add(local, domain)
+	var counts [mail.Kinds]int
+	count := func(kind mail.Kind, value []byte) {
+		mail.ScanAddresses(value, func(local, domain []byte) {
+			domain, added := set.Add(local, domain)
 			switch {
 			case !added:
 				return
-			case d.internal.has(domain):
+			case d.internal.Has(domain):
 				e.Internal++
 			default:
 				e.External++
@@ -61,15 +65,15 @@ func (d *decision) expose(headers []shownHeader) Exposure {
 	}
 	for n := range headers {
 		h := &headers[n]
-		for _, f := range h.fields {
-			if showsAddresses[f.kind] && !d.hidden(h, f) {
-				count(f.kind, h.body(f))
+		for _, f := range h.Fields {
+			if mail.HoldsAddresses[f.Kind] && !d.hidden(h, f) {
+				count(f.Kind, h.Value(f))
 			}
 		}
 	}
 	for kind, n := range counts {
 		if n > 0 {
-			e.Fields = append(e.Fields, FieldCount{fieldNames[kind], n})
+			e.Fields = append(e.Fields, FieldCount{mail.FieldNames[kind], n})
 		}
 	}
 	return e
@@ -78,17 +82,17 @@ func (d *decision) expose(headers []shownHeader) Exposure {
 // ownAddresses are the sender's own, which do not count: of the envelope, and
 // of each of these fields where it holds one address alone. Several are shown
 // like any others.
-func ownAddresses(h *header, envelopeSender string) *addressSet {
-	own, alone := newAddressSet(), newAddressSet()
-	own.addPath(envelopeSender)
-	for kind := kindFrom; kind <= kindReplyTo; kind++ { // From, Sender, Reply-To
-		alone.reset()
-		for _, f := range h.fields {
-			if f.kind == kind {
-				alone.scan(h.body(f))
+func ownAddresses(h *mail.Header, envelopeSender string) *mail.AddressSet {
+	own, alone := mail.NewAddressSet(), mail.NewAddressSet()
+	own.AddPath(envelopeSender)
+	for kind := mail.From; kind <= mail.ReplyTo; kind++ { // From, Sender, Reply-To
+		alone.Reset()
+		for _, f := range h.Fields {
+			if f.Kind == kind {
+				alone.Scan(h.Value(f))
 			}
 		}
-		own.addOnly(alone)
+		own.AddOnly(alone)
 	}
 	return own
 }

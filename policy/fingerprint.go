@@ -7,6 +7,8 @@ import (
 	"io"
 	"regexp"
 	"slices"
+
+	"sendguard/policy/mail"
 )
 
 // An Identity tells whether a message is one that was seen before.
@@ -24,7 +26,7 @@ type Identity struct {
 type Fingerprint struct {
 	identity   Identity
 	hash       hash.Hash
-	lines      lineCutter
+	lines      mail.LineCutter
 	boundaries []string
 	inHeader   bool   // of a part
 	header     []byte // of it, as far as it has come
@@ -42,15 +44,15 @@ const (
 // NewFingerprint begins with the header of a message. The whole body is then
 // written to it, in pieces.
 func NewFingerprint(raw []byte) *Fingerprint {
-	h := parseHeader(raw)
-	text := func(kind fieldKind) string {
-		return string(bytes.ReplaceAll(bytes.TrimSpace(bytes.Join(h.bodies(kind), nil)), crlf, nil))
+	h := mail.ParseHeader(raw)
+	text := func(kind mail.Kind) string {
+		return string(bytes.ReplaceAll(bytes.TrimSpace(bytes.Join(h.Values(kind), nil)), mail.CRLF, nil))
 	}
-	f := &Fingerprint{hash: sha256.New(), boundaries: h.boundaries()}
-	f.lines = lineCutter{max: maxKeptLine, line: f.line}
-	f.identity.MessageID, f.identity.Subject = text(kindMessageID), text(kindSubject)
+	f := &Fingerprint{hash: sha256.New(), boundaries: h.Boundaries()}
+	f.lines = mail.LineCutter{Max: maxKeptLine, Line: f.line}
+	f.identity.MessageID, f.identity.Subject = text(mail.MessageID), text(mail.Subject)
 	if f.identity.MessageID == "" {
-		f.identity.MessageID = text(kindDate) // a mail server keeps it for all tries
+		f.identity.MessageID = text(mail.Date) // a mail server keeps it for all tries
 	}
 	f.content = f.reader(&h)
 	return f
@@ -66,7 +68,7 @@ func (f *Fingerprint) line(p []byte, begins bool) {
 	case begins && delimits:
 		f.endPart()
 		f.hash.Write([]byte("--\r\n"))
-		f.inHeader, f.content = !closing, f.reader(&header{})
+		f.inHeader, f.content = !closing, f.reader(&mail.Header{})
 	case !f.inHeader:
 		f.content.Write(p)
 	default:
@@ -95,9 +97,9 @@ func (f *Fingerprint) endHeader() {
 	if !f.inHeader {
 		return
 	}
-	h := parseHeader(f.header)
+	h := mail.ParseHeader(f.header)
 	again := newBoundary
-	if h.has(kindContentID) {
+	if h.Has(mail.ContentID) {
 		again = newName
 	}
 	at := 0
@@ -105,18 +107,18 @@ func (f *Fingerprint) endHeader() {
 		f.hash.Write(f.header[at:start])
 		at = end
 	}
-	for _, field := range h.fields {
-		switch field.kind {
-		case kindContentID:
-			without(field.start, field.end)
-		case kindContentType, kindContentDisposition:
-			for _, m := range again.FindAllSubmatchIndex(f.header[field.start:field.end], -1) {
-				without(field.start+max(m[2], m[4]), field.start+max(m[3], m[5])) // quoted or not
+	for _, field := range h.Fields {
+		switch field.Kind {
+		case mail.ContentID:
+			without(field.Start, field.End)
+		case mail.ContentType, mail.ContentDisposition:
+			for _, m := range again.FindAllSubmatchIndex(f.header[field.Start:field.End], -1) {
+				without(field.Start+max(m[2], m[4]), field.Start+max(m[3], m[5])) // quoted or not
 			}
 		}
 	}
 	f.hash.Write(f.header[at:])
-	if boundaries := h.boundaries(); len(f.boundaries)+len(boundaries) <= maxKeptBoundaries {
+	if boundaries := h.Boundaries(); len(f.boundaries)+len(boundaries) <= maxKeptBoundaries {
 		f.boundaries = append(f.boundaries, boundaries...)
 	}
 	f.content = f.reader(&h)
@@ -129,12 +131,12 @@ var signatures = []string{"application/pgp-signature", "application/pkcs7-signat
 
 // reader is for the content behind a header. The references in HTML are looked
 // for beneath its transfer encoding.
-func (f *Fingerprint) reader(h *header) io.WriteCloser {
+func (f *Fingerprint) reader(h *mail.Header) io.WriteCloser {
 	references := &referenceFilter{to: f.hash}
-	types := h.mediaTypes()
+	types := h.MediaTypes()
 	switch {
 	case slices.Contains(types, "text/html"):
-		return (&partHeader{encodings: h.encodings()}).transferDecoded(references)
+		return (&mail.PartHeader{Encodings: h.Encodings()}).TransferDecoded(references)
 	case slices.ContainsFunc(types, func(t string) bool { return slices.Contains(signatures, t) }):
 		references.to = io.Discard
 	}
@@ -202,7 +204,7 @@ func (f *Fingerprint) delimiter(line []byte) (closing, ok bool) {
 
 // Identity returns the identity of the message, when all of it was written.
 func (f *Fingerprint) Identity() Identity {
-	f.lines.flush()
+	f.lines.Flush()
 	f.endPart()
 	f.hash.Sum(f.identity.Content[:0])
 	return f.identity

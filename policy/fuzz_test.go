@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sendguard/policy/mail"
 )
 
 // FuzzDecide: every header has a verdict; what passes unchanged is the bytes
@@ -55,7 +57,7 @@ func FuzzDecide(f *testing.F) {
 			}
 			return
 		}
-		if len(v.Header) >= len(header) || parseHeader(v.Header).defect != (defect{}) {
+		if len(v.Header) >= len(header) || mail.ParseHeader(v.Header).Defect != (mail.Defect{}) {
 			t.Fatalf("%q was rewritten to %q", header, v.Header)
 		}
 		if got, want := kinds(v.Header, signed(header)), kinds(header, signed(header)); !slices.Equal(got, want) {
@@ -118,17 +120,17 @@ func FuzzIndividual(f *testing.F) {
 			return
 		}
 		known := p.look(&m).own
-		known.addPath(recipient)
-		known.scan([]byte(withoutRoute(recipient))) // as it reads
+		known.AddPath(recipient)
+		known.Scan([]byte(mail.WithoutRoute(recipient))) // as it reads
 		copied, begin := v.CopyFor(recipient)
 		again := p.look(&Message{Header: copied, Body: begin, Sender: "me@home.org"})
 		for _, h := range again.headers {
-			for _, field := range h.fields {
-				if !concealed[field.kind] || field.kind == kindReplyTo {
+			for _, field := range h.Fields {
+				if !concealed[field.Kind] || field.Kind == mail.ReplyTo {
 					continue
 				}
-				for a := range distinctAddresses(h.body(field)).all() {
-					if !known.has(a) {
+				for a := range mail.DistinctAddresses(h.Value(field)).All() {
+					if !known.Has(a) {
 						t.Fatalf("%q %q for %q became %q %q", header, body, recipient, copied, begin)
 					}
 				}
@@ -142,26 +144,26 @@ func FuzzIndividual(f *testing.F) {
 
 // otherFields are the fields that bcc must leave alone.
 func otherFields(raw []byte) (all [][]byte) {
-	h := parseHeader(raw)
-	for _, f := range h.fields {
-		if !concealed[f.kind] {
-			all = append(all, raw[f.start:f.end])
+	h := mail.ParseHeader(raw)
+	for _, f := range h.Fields {
+		if !concealed[f.Kind] {
+			all = append(all, raw[f.Start:f.End])
 		}
 	}
 	return all
 }
 
-func signed(raw []byte) [kindCount]bool {
-	h := parseHeader(raw)
-	return h.signedKinds()
+func signed(raw []byte) [mail.Kinds]bool {
+	h := mail.ParseHeader(raw)
+	return h.SignedKinds()
 }
 
 // kinds lists the fields of a header, less those that are taken out.
-func kinds(raw []byte, signed [kindCount]bool) (all []fieldKind) {
-	h := parseHeader(raw)
-	for _, f := range h.fields {
-		if f.kind != kindBcc && f.kind != kindResentBcc || signed[f.kind] {
-			all = append(all, f.kind)
+func kinds(raw []byte, signed [mail.Kinds]bool) (all []mail.Kind) {
+	h := mail.ParseHeader(raw)
+	for _, f := range h.Fields {
+		if f.Kind != mail.Bcc && f.Kind != mail.ResentBcc || signed[f.Kind] {
+			all = append(all, f.Kind)
 		}
 	}
 	return all
@@ -210,8 +212,8 @@ func FuzzCopies(f *testing.F) {
 		header := slices.Concat([]byte("From: me@home.org\r\nTo: c@x.org\r\nContent-Type: "), contentType, []byte("\r\n\r\n"))
 		alone := p.Decide(Message{Header: header})
 		with := p.Decide(Message{Header: header, Body: body})
-		if outer := parseHeader(header); len(outer.copies(body).found) > maxHeaders {
-			t.Fatalf("%q %q: more than %d headers were looked at", contentType, body, maxHeaders)
+		if outer := mail.ParseHeader(header); len(outer.Copies(body).Found) > mail.MaxHeaders {
+			t.Fatalf("%q %q: more than %d headers were looked at", contentType, body, mail.MaxHeaders)
 		}
 		if with.Exposure.Visible < alone.Exposure.Visible {
 			t.Fatalf("%q %q: %d, without the body %d", contentType, body, with.Exposure.Visible, alone.Exposure.Visible)

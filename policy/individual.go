@@ -2,28 +2,30 @@ package policy
 
 import (
 	"bytes"
+
+	"sendguard/policy/mail"
 )
 
 // single takes every address out of the fields that show them, in the message's
 // header and in its copies, and makes room for a To field in each. It returns
 // the edits, and the kinds of the message's fields that they change.
-func (d *decision) single() (e edits, changed [kindCount]bool) {
+func (d *decision) single() (e edits, changed [mail.Kinds]bool) {
 	e = make(edits, len(d.headers))
 	for n := range d.headers {
 		h := &d.headers[n]
-		if h.fixed {
+		if h.Fixed {
 			continue
 		}
 		to := -1 // the cut whose place the To field takes: that of To, or the first
 		for f := range d.concealable(h) {
-			changed[f.kind] = changed[f.kind] || n == 0
-			if to < 0 || f.kind == kindTo && !isKind(&h.header, e[n][to], kindTo) {
+			changed[f.Kind] = changed[f.Kind] || n == 0
+			if to < 0 || f.Kind == mail.To && !isKind(&h.Header, e[n][to], mail.To) {
 				to = len(e[n])
 			}
-			e[n] = append(e[n], cut{start: f.start, end: f.end})
+			e[n] = append(e[n], cut{start: f.Start, end: f.End})
 		}
 		if to >= 0 {
-			changed[kindTo] = changed[kindTo] || n == 0
+			changed[mail.To] = changed[mail.To] || n == 0
 			e[n][to].toField = true
 		}
 	}
@@ -31,9 +33,9 @@ func (d *decision) single() (e edits, changed [kindCount]bool) {
 }
 
 // isKind reports whether a cut is that of a field of a kind.
-func isKind(h *header, c cut, kind fieldKind) bool {
-	name, _, _ := bytes.Cut(h.raw[c.start:c.end], []byte(":"))
-	return kindOf(bytes.TrimRight(name, " \t")) == kind
+func isKind(h *mail.Header, c cut, kind mail.Kind) bool {
+	name, _, _ := bytes.Cut(h.Raw[c.start:c.end], []byte(":"))
+	return mail.KindOf(bytes.TrimRight(name, " \t")) == kind
 }
 
 // A copier writes the copies of a message, one for each recipient.
@@ -47,28 +49,28 @@ type copier struct {
 // copier makes ready to write copies after edits.
 func (d *decision) copier(e edits) *copier {
 	inHeader, inBody := d.split(e)
-	return &copier{newTemplate(d.message.Header, inHeader), newTemplate(d.message.Body, inBody), d.mailboxes(), d.signed[kindSubject]}
+	return &copier{newTemplate(d.message.Header, inHeader), newTemplate(d.message.Body, inBody), d.mailboxes(), d.signed[mail.Subject]}
 }
 
 // mailboxes finds the recipients in the fields that show addresses: as they are
 // written there, but for those that name another address too.
 func (d *decision) mailboxes() map[string][]byte {
-	recipients := newAddressSet()
+	recipients := mail.NewAddressSet()
 	for _, r := range d.message.Recipients {
-		recipients.addPath(r)
+		recipients.AddPath(r)
 	}
 	found := map[string][]byte{}
-	for _, f := range d.outer.fields {
-		if !concealed[f.kind] {
+	for _, f := range d.outer.Fields {
+		if !concealed[f.Kind] {
 			continue
 		}
-		for item := range splitList(d.outer.body(f)) {
+		for item := range splitList(d.outer.Value(f)) {
 			item = bytes.TrimSpace(withoutGroupName(item))
-			addresses := distinctAddresses(item)
-			if addresses.len() != 1 || !recipients.has(addresses.key(0)) || !isMailbox(item) {
+			addresses := mail.DistinctAddresses(item)
+			if addresses.Len() != 1 || !recipients.Has(addresses.Key(0)) || !isMailbox(item) {
 				continue
 			}
-			if key := string(addresses.key(0)); found[key] == nil {
+			if key := string(addresses.Key(0)); found[key] == nil {
 				found[key] = bytes.Clone(item) // the header may be gone when copies are made
 			}
 		}
@@ -82,7 +84,7 @@ func withoutGroupName(item []byte) []byte {
 	for i := 0; i < len(item); i++ {
 		switch item[i] {
 		case '"', '(':
-			end, ok := closing(item, i)
+			end, ok := mail.Closing(item, i)
 			if !ok {
 				return item
 			}
@@ -100,7 +102,7 @@ func withoutGroupName(item []byte) []byte {
 func (c *copier) overrides(n int) (found bool, wrong int) {
 	wrong = -1
 	for i, piece := range c.header {
-		h := parseHeader(piece) // whole fields
+		h := mail.ParseHeader(piece) // whole fields
 		here, other, cuts := findTag(&h, n)
 		found = found || here
 		if here && !c.signedSubject {
@@ -119,14 +121,14 @@ func (v *Verdict) HasCopies() bool { return v.copies != nil }
 // and the begin of its body. It shows that recipient alone. What the Message was
 // decided from need not be there any more.
 func (v *Verdict) CopyFor(recipient string) (header, body []byte) {
-	set := newAddressSet()
-	set.addPath(recipient)
-	mailbox := []byte(withoutRoute(recipient))
-	if set.len() == 1 {
-		if written := v.copies.mailboxes[string(set.key(0))]; written != nil {
+	set := mail.NewAddressSet()
+	set.AddPath(recipient)
+	mailbox := []byte(mail.WithoutRoute(recipient))
+	if set.Len() == 1 {
+		if written := v.copies.mailboxes[string(set.Key(0))]; written != nil {
 			mailbox = written
 		}
 	}
-	to := append(append([]byte("To: "), mailbox...), crlf...)
+	to := append(append([]byte("To: "), mailbox...), mail.CRLF...)
 	return bytes.Join(v.copies.header, to), bytes.Join(v.copies.body, to)
 }

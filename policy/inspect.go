@@ -2,6 +2,8 @@ package policy
 
 import (
 	"hash/maphash"
+
+	"sendguard/policy/mail"
 )
 
 // MaxInBody is the highest limit for the addresses that a body may show: a
@@ -18,7 +20,7 @@ const MaxInBody = 1 << 17
 // a reply (see replyFilter), nor what has the form of an address and is none
 // (see scanText).
 type BodyScanner struct {
-	own     *addressSet
+	own     *mail.AddressSet
 	found   hashSet
 	key     []byte // of the address at hand
 	top     *partReader
@@ -31,7 +33,7 @@ type BodyScanner struct {
 // the empty line that ends it, and the envelope's sender. stuffed says that
 // the pieces come as they do on the wire (RFC 5321 section 4.5.2).
 func NewBodyScanner(header []byte, sender string, stuffed bool) *BodyScanner {
-	h := parseHeader(header)
+	h := mail.ParseHeader(header)
 	s := &BodyScanner{own: ownAddresses(&h, sender)}
 	s.top = newPartReader(s, false)
 	s.top.Write(header)
@@ -60,15 +62,15 @@ func (s *BodyScanner) Count() int {
 }
 
 // Memory returns how many bytes the scanner may hold at this moment.
-func (s *BodyScanner) Memory() int { return s.readers*readerMemory + s.found.memory() }
+func (s *BodyScanner) Memory() int { return s.readers*mail.ReaderMemory + s.found.memory() }
 
 // hash returns what an address is remembered by. It is zero for the sender's
 // own addresses.
 func (s *BodyScanner) hash(local, domain []byte) uint64 {
-	s.key = append(normalLocal(s.key[:0], local), '@')
-	s.key = normalDomain(s.key, domain)
-	if s.own.has(s.key) {
+	s.key = append(mail.NormalLocal(s.key[:0], local), '@')
+	s.key = mail.NormalDomain(s.key, domain)
+	if s.own.Has(s.key) {
 		return 0
 	}
-	return max(maphash.Bytes(hashSeed, s.key), 1)
+	return max(maphash.Bytes(mail.HashSeed, s.key), 1)
 }

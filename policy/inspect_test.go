@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sendguard/policy/mail"
 )
 
 // scanBody counts what a message shows in its body, which comes in pieces of n
@@ -35,7 +37,7 @@ func TestACountDoesNotDependOnHowTheBodyIsCut(t *testing.T) {
 	for _, path := range paths {
 		message := wire(t, readCase(t, path).header)
 		want := scanBody(message, len(message)).Count()
-		for _, n := range []int{1, 2, 3, 7, 100, 4096, maxLine} {
+		for _, n := range []int{1, 2, 3, 7, 100, 4096, mail.MaxLine} {
 			if got := scanBody(message, n).Count(); got != want {
 				t.Errorf("%s: %d in pieces of %d, %d as a whole", path, got, n, want)
 			}
@@ -103,10 +105,10 @@ func TestWhatCannotBeFollowedCountsAsTooMany(t *testing.T) {
 		message string
 		want    int
 	}{
-		"multiparts that can":          {nested(maxBoundaries), 1},
-		"multiparts that cannot":       {nested(maxBoundaries + 1), MaxInBody + 1},
-		"encoded messages that can":    {encoded(maxReaders - 1), 1},
-		"encoded messages that cannot": {encoded(maxReaders), MaxInBody + 1},
+		"multiparts that can":          {nested(mail.MaxBoundaries), 1},
+		"multiparts that cannot":       {nested(mail.MaxBoundaries + 1), MaxInBody + 1},
+		"encoded messages that can":    {encoded(mail.MaxReaders - 1), 1},
+		"encoded messages that cannot": {encoded(mail.MaxReaders), MaxInBody + 1},
 	} {
 		if s := scanBody([]byte(c.message), 1<<20); s.Count() != c.want {
 			t.Errorf("%s: %d, want %d", name, s.Count(), c.want)
@@ -144,7 +146,7 @@ func TestNoLimitIsHigherThanWhatIsCounted(t *testing.T) {
 func (s *BodyScanner) heldBytes() int { return s.top.heldBytes() }
 
 func (r *partReader) heldBytes() int {
-	n := cap(r.lines.held) + cap(r.field)
+	n := cap(r.lines.Held) + cap(r.field)
 	for _, b := range r.open {
 		n += len(b.text)
 	}
@@ -156,14 +158,14 @@ func (r *partReader) heldBytes() int {
 
 func heldBytes(w any) int {
 	switch w := w.(type) {
-	case *base64Decoder:
-		return cap(w.out) + heldBytes(w.to)
-	case *quotedPrintableDecoder:
-		return cap(w.out) + cap(w.rest) + heldBytes(w.to)
-	case *unfolder:
-		return heldBytes(w.to)
-	case *charsetDecoder:
-		return 8<<10 + heldBytes(w.to)
+	case *mail.Base64Decoder:
+		return cap(w.Out) + heldBytes(w.To)
+	case *mail.QuotedPrintableDecoder:
+		return cap(w.Out) + cap(w.Rest) + heldBytes(w.To)
+	case *mail.Unfolder:
+		return heldBytes(w.To)
+	case *mail.CharsetDecoder:
+		return 8<<10 + heldBytes(w.To)
 	case *htmlScanner:
 		return cap(w.tag) + heldBytes(w.text)
 	case *textScanner:

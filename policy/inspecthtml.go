@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/html"
+
+	"sendguard/policy/mail"
 )
 
 // An htmlScanner passes on what HTML shows: its text, with the lines that the
@@ -87,7 +89,7 @@ func (h *htmlScanner) inTag(p []byte) int {
 		case h.value && (c == '"' || c == '\''):
 			h.quote = c
 		}
-		h.value = h.quote == 0 && (c == '=' || h.value && class[c] == classSpace)
+		h.value = h.quote == 0 && (c == '=' || h.value && mail.Class[c] == mail.ClassSpace)
 	}
 	return len(p)
 }
@@ -217,10 +219,10 @@ func (h *htmlScanner) link() {
 		return
 	}
 	to, query, _ := strings.Cut(to, "?")
-	list := []string{unescapeURL(to)}
+	list := []string{mail.UnescapeURL(to)}
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, value, _ := strings.Cut(pair, "="); slices.Contains([]string{"to", "cc", "bcc"}, strings.ToLower(key)) {
-			list = append(list, unescapeURL(value))
+			list = append(list, mail.UnescapeURL(value))
 		}
 	}
 	h.show([]byte(" <" + html.EscapeString(strings.Join(list, ", ")) + "> "))

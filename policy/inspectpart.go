@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"io"
+
+	"sendguard/policy/mail"
 )
 
 // A partReader takes a message apart into its parts (RFC 2046) as it streams
@@ -18,12 +20,12 @@ type partReader struct {
 	attached bool // inside of an attached message, where everything counts
 	stuffed  bool
 
-	lines lineCutter
+	lines mail.LineCutter
 
 	open     []boundary // multiparts, the outermost first
 	inHeader bool
 	first    bool // no line of the header has come yet
-	part     partHeader
+	part     mail.PartHeader
 	field    []byte         // a field of part that has not ended
 	shown    io.WriteCloser // a field of an attached message that shows addresses
 	content  io.WriteCloser // nil where it does not count
@@ -39,7 +41,7 @@ type boundary struct {
 func newPartReader(s *BodyScanner, attached bool) *partReader {
 	s.readers++
 	r := &partReader{scan: s, attached: attached}
-	r.lines = lineCutter{max: maxLine, line: r.line}
+	r.lines = mail.LineCutter{Max: mail.MaxLine, Line: r.line}
 	r.startHeader(false)
 	return r
 }
@@ -49,7 +51,7 @@ func (r *partReader) Write(piece []byte) (int, error) { return r.lines.Write(pie
 
 // Close ends the message, whatever of it is still open.
 func (r *partReader) Close() error {
-	r.lines.flush()
+	r.lines.Flush()
 	r.endField()
 	r.endContent()
 	r.scan.readers--
@@ -80,7 +82,7 @@ func (r *partReader) delimits(line []byte) bool {
 	line = bytes.TrimRight(line, " \t\r\n")
 	for i := len(r.open) - 1; i >= 0; i-- {
 		b := &r.open[i]
-		if b.text == "" && len(line) > 0 && len(line) <= maxBoundary {
+		if b.text == "" && len(line) > 0 && len(line) <= mail.MaxBoundary {
 			b.text = string(line)
 		}
 		rest, ok := bytes.CutPrefix(line, []byte(b.text))
@@ -103,7 +105,7 @@ func (r *partReader) delimits(line []byte) bool {
 
 func (r *partReader) startHeader(isMessage bool) {
 	r.inHeader, r.first = true, true
-	r.part = partHeader{digest: isMessage}
+	r.part = mail.PartHeader{Digest: isMessage}
 }
 
 // headerLine takes a line of a header, or a piece of a long one.
@@ -112,15 +114,15 @@ func (r *partReader) headerLine(p []byte, begins bool) {
 	first := r.first
 	r.first = false
 	switch {
-	case !begins || len(text) > 0 && isBlank(text[0]): // folded
+	case !begins || len(text) > 0 && mail.IsBlank(text[0]): // folded
 		r.addToField(text)
 	case len(text) == 0:
 		r.endField()
 		r.startBody()
-	case first && isMboxFrom(text):
+	case first && mail.IsMboxFrom(text):
 	default:
 		r.endField()
-		colon := nameEnd(text)
+		colon := mail.NameEnd(text)
 		if colon < 0 { // not a header, or no more of it
 			r.startBody()
 			if r.delimits(p) {
@@ -135,9 +137,9 @@ func (r *partReader) headerLine(p []byte, begins bool) {
 			return
 		}
 		switch name := bytes.TrimRight(text[:colon], " \t"); {
-		case r.part.wants(name):
+		case r.part.Wants(name):
 			r.addToField(text)
-		case r.part.isMessage && showsAddresses[kindOf(name)]:
+		case r.part.IsMessage && mail.HoldsAddresses[mail.KindOf(name)]:
 			r.shown = &textScanner{scan: r.scan, header: true}
 			r.addToField(text[colon+1:])
 		}
@@ -149,8 +151,8 @@ func (r *partReader) addToField(text []byte) {
 	switch {
 	case r.shown != nil:
 		r.shown.Write(text)
-	case len(r.field) > 0 || nameEnd(text) > 0 && !isBlank(text[0]):
-		r.field = append(r.field, text[:min(len(text), maxField-len(r.field))]...)
+	case len(r.field) > 0 || mail.NameEnd(text) > 0 && !mail.IsBlank(text[0]):
+		r.field = append(r.field, text[:min(len(text), mail.MaxField-len(r.field))]...)
 	}
 }
 
@@ -160,7 +162,7 @@ func (r *partReader) endField() {
 		r.shown = nil
 	}
 	if len(r.field) > 0 {
-		r.part.add(r.field)
+		r.part.Add(r.field)
 		r.field = r.field[:0]
 	}
 }
@@ -176,50 +178,50 @@ func (r *partReader) endContent() {
 func (r *partReader) startBody() {
 	r.inHeader = false
 	part := r.part
-	switch part.kind() {
-	case partMultipart:
-		for _, b := range part.boundaries() {
-			if len(r.open) == maxBoundaries {
+	switch part.Kind() {
+	case mail.PartMultipart:
+		for _, b := range part.Boundaries() {
+			if len(r.open) == mail.MaxBoundaries {
 				r.scan.beyond = true
 				break
 			}
-			r.open = append(r.open, boundary{b, part.digests(), r.attached})
+			r.open = append(r.open, boundary{b, part.Digests(), r.attached})
 		}
 		r.content = r.surroundings()
-	case partMessage:
+	case mail.PartMessage:
 		r.startMessage(&part)
-	case partText:
-		r.content = part.decoded(r.text(&part))
-	case partHTML:
+	case mail.PartText:
+		r.content = part.Decoded(r.text(&part))
+	case mail.PartHTML:
 		text := r.text(&part)
 		text.html = true
-		r.content = part.decoded(&htmlScanner{text: text})
+		r.content = part.Decoded(&htmlScanner{text: text})
 	}
 }
 
 // startMessage begins to read an attached message. One that is encoded is read
 // on its own.
-func (r *partReader) startMessage(part *partHeader) {
-	if part.encoding() == "" {
+func (r *partReader) startMessage(part *mail.PartHeader) {
+	if part.Encoding() == "" {
 		r.attached = true
 		r.startHeader(false)
-		r.part.isMessage = true
+		r.part.IsMessage = true
 		return
 	}
-	if r.scan.readers == maxReaders {
+	if r.scan.readers == mail.MaxReaders {
 		r.scan.beyond = true
 		return
 	}
 	inner := newPartReader(r.scan, true)
-	inner.part.isMessage = true
-	r.content = part.transferDecoded(inner)
+	inner.part.IsMessage = true
+	r.content = part.TransferDecoded(inner)
 }
 
 // text is for the text of a part. In the message's own text, what a reply
 // quotes does not count.
-func (r *partReader) text(part *partHeader) *textScanner {
-	t := &textScanner{scan: r.scan, utf7: part.isUTF7()}
-	if !r.attached && !part.isAttachment() {
+func (r *partReader) text(part *mail.PartHeader) *textScanner {
+	t := &textScanner{scan: r.scan, utf7: part.IsUTF7()}
+	if !r.attached && !part.IsAttachment() {
 		t.reply = &replyFilter{found: &r.scan.found}
 	}
 	return t

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"unicode"
 	"unicode/utf8"
+
+	"sendguard/policy/mail"
 )
 
 // scanText calls emit for what people write as an address in running text: a
 // local part, an @ and a domain with a dot in it, with nothing between. It is
-// stricter than scanAddresses, since text holds more that looks like one. Not
+// stricter than mail.ScanAddresses, since text holds more that looks like one. Not
 // addresses are what stands in a URL ("ssh://git@example.org", or a page whose
 // address has an @ in it), the name of an embedded picture ("cid:1@2.3"), a
 // version ("package@1.2.3"), and an @ with blanks round it.
@@ -43,8 +45,8 @@ const textDelimiters = " \t\r\n\f\v<>\"(),;|[]\\"
 // no-break space.
 func localEnd(token []byte) []byte {
 	token = token[bytes.LastIndexByte(token, ':')+1:]
-	if !isASCII(token) {
-		if i := bytes.LastIndexFunc(token, func(r rune) bool { return isForeignPunct(r) && !unicode.Is(unicode.Cf, r) }); i >= 0 {
+	if !mail.IsASCII(token) {
+		if i := bytes.LastIndexFunc(token, func(r rune) bool { return mail.IsForeignPunct(r) && !unicode.Is(unicode.Cf, r) }); i >= 0 {
 			_, size := utf8.DecodeRune(token[i:])
 			token = token[i+size:]
 		}
@@ -77,7 +79,7 @@ func textDomain(v []byte) []byte {
 		return nil
 	}
 	end := 0
-	for end < len(v) && isDomainByte(v[end]) {
+	for end < len(v) && mail.IsDomainByte(v[end]) {
 		end++
 	}
 	domain := bytes.TrimRight(v[:end], ".-_")

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/html"
+
+	"sendguard/policy/mail"
 )
 
 // A textScanner counts the addresses in text, line by line. A line that is too
@@ -114,7 +116,7 @@ func (t *textScanner) Close() error {
 // text reads a line, or a piece of one.
 func (t *textScanner) text(line []byte) {
 	if t.utf7 {
-		line = decodeUTF7(line)
+		line = mail.DecodeUTF7(line)
 	}
 	if t.html {
 		line = unwrap(line)
@@ -140,7 +142,7 @@ func (t *textScanner) text(line []byte) {
 	}
 	switch {
 	case t.header:
-		scanAddresses(line, emit)
+		mail.ScanAddresses(line, emit)
 	case !isMessageID(line):
 		scanText(line, emit)
 	}

@@ -1,5 +1,7 @@
 package policy
 
+import "sendguard/policy/mail"
+
 // A bodyLimit is what a verdict on a header leaves for the body to decide.
 type bodyLimit struct {
 	limit  Limit
@@ -17,7 +19,7 @@ func (d *decision) leftToBody(v *Verdict) bodyLimit {
 }
 
 // hasTag reports an override tag in the Subject, whatever its number.
-func hasTag(h *header) bool {
+func hasTag(h *mail.Header) bool {
 	_, number, _ := findTag(h, -1)
 	return number >= 0
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+
+	"sendguard/policy/mail"
 )
 
 // attendeesPart is the header field of a part that lists the recipients again,
@@ -12,8 +14,8 @@ var attendeesPart = regexp.MustCompile(`(?i)\r\ncontent-type[ \t]*:(?:[ \t]|\r\n
 
 // isCalendar reports a message that is an invitation, or has one in the begin
 // of its body.
-func isCalendar(h *header, body []byte) bool {
-	return slices.Contains(h.mediaTypes(), "text/calendar") || attendeesPart.Match(body)
+func isCalendar(h *mail.Header, body []byte) bool {
+	return slices.Contains(h.MediaTypes(), "text/calendar") || attendeesPart.Match(body)
 }
 
 // An AttendeesScanner looks for an invitation in the rest of a body whose

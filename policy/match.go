@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sendguard/policy/mail"
 )
 
 // A Match says which messages a rule is for: all that is set must hold, and of
@@ -26,11 +28,11 @@ type matcher struct {
 }
 
 // holds reports whether the rule is for a message.
-func (t *matcher) holds(h *header, m *Message) bool {
+func (t *matcher) holds(h *mail.Header, m *Message) bool {
 	return (len(t.Route) == 0 || slices.Contains(t.Route, m.Route)) &&
 		(len(t.user) == 0 || m.User != "" && t.user.match([]byte(strings.ToLower(m.User)))) &&
-		isWanted(t.Reply, func() bool { return h.has(kindInReplyTo) || h.has(kindReferences) }) &&
-		isWanted(t.Resent, func() bool { return h.hasResent() }) &&
+		isWanted(t.Reply, func() bool { return h.Has(mail.InReplyTo) || h.Has(mail.References) }) &&
+		isWanted(t.Resent, func() bool { return h.HasResent() }) &&
 		isWanted(t.Calendar, func() bool { return isCalendar(h, m.Body) }) &&
 		(len(t.from) == 0 || t.fromHolds(h, m)) &&
 		(len(t.to) == 0 || t.toHolds(m))
@@ -38,10 +40,10 @@ func (t *matcher) holds(h *header, m *Message) bool {
 
 func isWanted(want *bool, is func() bool) bool { return want == nil || *want == is() }
 
-func (t *matcher) fromHolds(h *header, m *Message) bool {
-	from := distinctAddresses(h.bodies(kindFrom)...)
-	from.addPath(m.Sender)
-	for address := range from.all() {
+func (t *matcher) fromHolds(h *mail.Header, m *Message) bool {
+	from := mail.DistinctAddresses(h.Values(mail.From)...)
+	from.AddPath(m.Sender)
+	for address := range from.All() {
 		if t.from.match(address) {
 			return true
 		}
@@ -51,9 +53,9 @@ func (t *matcher) fromHolds(h *header, m *Message) bool {
 
 func (t *matcher) toHolds(m *Message) bool {
 	for _, recipient := range m.Recipients {
-		one := newAddressSet()
-		one.addPath(recipient)
-		if one.len() == 0 || !t.to.match(one.key(0)) {
+		one := mail.NewAddressSet()
+		one.AddPath(recipient)
+		if one.Len() == 0 || !t.to.match(one.Key(0)) {
 			return false
 		}
 	}
@@ -75,7 +77,7 @@ func newPatterns(list []string) (all patterns, err error) {
 			labels := strings.Split(domain, ".")
 			for i, label := range labels {
 				if !strings.Contains(label, "*") {
-					labels[i] = string(normalDomain(nil, []byte(label)))
+					labels[i] = string(mail.NormalDomain(nil, []byte(label)))
 				}
 			}
 			text += "@" + strings.ToLower(strings.Join(labels, "."))

@@ -6,18 +6,20 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"sendguard/policy/mail"
 )
 
 // An organisation is who is behind an external address: its registrable domain
 // by the public suffix list, or, at a provider of personal mailboxes, the
 // address itself.
 type organisations struct {
-	personal domainSet
+	personal mail.DomainSet
 	domains  map[string]struct{} // seen already
 	names    map[string]struct{} // of organisations
 }
 
-func newOrganisations(personal domainSet) organisations {
+func newOrganisations(personal mail.DomainSet) organisations {
 	return organisations{personal, map[string]struct{}{}, map[string]struct{}{}}
 }
 
@@ -43,11 +45,11 @@ func (o *organisations) isNew(domain []byte) bool {
 }
 
 // isPersonal reports a provider of personal mailboxes.
-func isPersonal(more domainSet, domain []byte) bool {
+func isPersonal(more mail.DomainSet, domain []byte) bool {
 	if _, ok := personalDomains[string(domain)]; ok {
 		return true
 	}
-	if more.has(domain) {
+	if more.Has(domain) {
 		return true
 	}
 	brand, rest, ok := bytes.Cut(domain, []byte("."))

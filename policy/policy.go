@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+
+	"sendguard/policy/mail"
 )
 
 // RulePolicy is the name of the rule where no other matched: the policy itself.
@@ -48,7 +50,7 @@ type Settings struct {
 // A Policy decides. It does not change and may be used by many goroutines.
 type Policy struct {
 	Settings
-	internal, personal domainSet
+	internal, personal mail.DomainSet
 	base               values
 	rules              []compiledRule
 	wantsBody          bool
@@ -57,11 +59,11 @@ type Policy struct {
 
 // New makes a policy. An error says which setting is wrong.
 func New(s Settings) (*Policy, error) {
-	internal, err := newDomainSet(s.InternalDomains)
+	internal, err := mail.NewDomainSet(s.InternalDomains)
 	if err != nil {
 		return nil, fmt.Errorf("internal_domains: %w", err)
 	}
-	personal, err := newDomainSet(s.PersonalDomains)
+	personal, err := mail.NewDomainSet(s.PersonalDomains)
 	if err != nil {
 		return nil, fmt.Errorf("personal_domains: %w", err)
 	}
@@ -105,18 +107,21 @@ func (p *Policy) RuleNames() []string {
 // matters, an invitation. body is its begin, as far as it has come; where the
 // result is no more than its length, that will do.
 func (p *Policy) WantsBody(raw, body []byte) int {
-	h := parseHeader(raw)
+	h := mail.ParseHeader(raw)
 	switch {
-	case !h.wraps():
+	case !h.Wraps():
 		return 0
-	case p.wantsBody && h.isMultipart():
+	case p.wantsBody && h.IsMultipart():
 		return MaxBody
 	}
-	if h.copies(body).more {
+	if h.Copies(body).More {
 		return min(2*max(len(body), firstLook), MaxBody)
 	}
 	return min(len(body), MaxBody)
 }
+
+// MaxBody is how much of a body Decide looks at, where it looks at one.
+const MaxBody = 64 << 10
 
 // firstLook is half of what is looked at first of a body. That doubles, so that
 // all looks together cost no more than twice the last one.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"sendguard/policy/mail"
 )
 
 var update = flag.Bool("update", false, "rewrite what the test cases expect")
@@ -231,7 +233,7 @@ func unquote(t testing.TB, line string) (out []byte) {
 // written is the reverse of wire, as far as a case needs it.
 func written(header []byte) string {
 	var b strings.Builder
-	for rest := bytes.ReplaceAll(header, crlf, []byte("\n")); len(rest) > 0; {
+	for rest := bytes.ReplaceAll(header, mail.CRLF, []byte("\n")); len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
 		if r == utf8.RuneError && size == 1 || r == 0 {
 			fmt.Fprintf(&b, `\x%02x`, rest[0])

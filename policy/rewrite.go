@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"slices"
+
+	"sendguard/policy/mail"
 )
 
 // A cut is a place in a raw header that a rewrite replaces. The To field of a
@@ -64,8 +66,8 @@ func (d *decision) split(e edits) (header, body []cut) {
 	header = e[0]
 	for n := 1; n < len(e); n++ {
 		for _, c := range e[n] {
-			c.start += d.headers[n].at
-			c.end += d.headers[n].at
+			c.start += d.headers[n].At
+			c.end += d.headers[n].At
 			body = append(body, c)
 		}
 	}
@@ -82,11 +84,11 @@ func (d *decision) apply(e edits) (header, body []byte, rewritten bool) {
 }
 
 // afterwards returns the headers that would be shown after edits.
-func (d *decision) afterwards(e edits) []shownHeader {
+func (d *decision) afterwards(e edits) []mail.ShownHeader {
 	after := slices.Clone(d.headers)
 	for n := range after {
 		if len(e[n]) > 0 {
-			after[n].header = parseHeader(rewrite(after[n].raw, e[n]))
+			after[n].Header = mail.ParseHeader(rewrite(after[n].Raw, e[n]))
 		}
 	}
 	return after

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sendguard/policy/mail"
 )
 
 // A Rule sets values for the messages that it matches. What it leaves nil, or
@@ -114,7 +116,7 @@ func (v *values) check() error {
 }
 
 // valuesFor returns the values of the first rule that matches, or the policy's.
-func (p *Policy) valuesFor(h *header, m *Message) *values {
+func (p *Policy) valuesFor(h *mail.Header, m *Message) *values {
 	for i := range p.rules {
 		if p.rules[i].match.holds(h, m) {
 			return &p.rules[i].values

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"slices"
 	"strconv"
+
+	"sendguard/policy/mail"
 )
 
 // A subject is the value of a Subject field as it reads, unfolded and with its
@@ -13,7 +15,7 @@ type subject struct {
 	value  []byte
 	text   []byte // in the charsets of its encoded words; the tag is US-ASCII in all of them
 	places []place
-	words  []encodedWord
+	words  []mail.EncodedWord
 }
 
 // A place is where a byte of the text was written: value[start:end], or, where
@@ -27,16 +29,16 @@ func parseSubject(value []byte) subject {
 	s := subject{value: value}
 	pos := 0
 	for {
-		w, ok := nextWord(value, pos)
+		w, ok := mail.NextWord(value, pos)
 		if !ok {
 			break
 		}
-		if between := value[pos:w.start]; len(s.words) == 0 || len(bytes.TrimLeft(between, " \t\r\n")) > 0 {
-			s.raw(pos, w.start)
+		if between := value[pos:w.Start]; len(s.words) == 0 || len(bytes.TrimLeft(between, " \t\r\n")) > 0 {
+			s.raw(pos, w.Start)
 		}
 		s.words = append(s.words, w)
 		s.word(len(s.words) - 1)
-		pos = w.end
+		pos = w.End
 	}
 	s.raw(pos, len(value))
 	return s
@@ -53,17 +55,17 @@ func (s *subject) raw(start, end int) {
 
 func (s *subject) word(n int) {
 	w := s.words[n]
-	if w.encoding == 'b' {
-		for _, c := range w.bytes() {
+	if w.Encoding == 'b' {
+		for _, c := range w.Bytes() {
 			s.text = append(s.text, c)
-			s.places = append(s.places, place{w.start, w.end, n})
+			s.places = append(s.places, place{w.Start, w.End, n})
 		}
 		return
 	}
-	for i := 0; i < len(w.text); {
-		c, size := decodeQ(w.text[i:])
+	for i := 0; i < len(w.Text); {
+		c, size := mail.DecodeQ(w.Text[i:])
 		s.text = append(s.text, c)
-		s.places = append(s.places, place{w.textStart + i, w.textStart + i + size, n})
+		s.places = append(s.places, place{w.TextStart + i, w.TextStart + i + size, n})
 		i += size
 	}
 }
@@ -115,8 +117,8 @@ func withoutTags(value []byte, number int) []byte {
 // isFolded reports whether a value is that of one field: each of its lines but
 // the first begins with a blank.
 func isFolded(value []byte) bool {
-	for i, line := range bytes.Split(bytes.TrimSuffix(value, crlf), crlf) {
-		if i > 0 && (len(line) == 0 || !isBlank(line[0])) {
+	for i, line := range bytes.Split(bytes.TrimSuffix(value, mail.CRLF), mail.CRLF) {
+		if i > 0 && (len(line) == 0 || !mail.IsBlank(line[0])) {
 			return false
 		}
 	}
@@ -128,7 +130,7 @@ func isFolded(value []byte) bool {
 // word from text (RFC 2047 section 5).
 func (s *subject) takeBlank(t *tag) {
 	before, after := t.start-1, t.end
-	if before >= 0 && !isBlank(s.text[before]) || after < len(s.text) && !isBlank(s.text[after]) {
+	if before >= 0 && !mail.IsBlank(s.text[before]) || after < len(s.text) && !mail.IsBlank(s.text[after]) {
 		return
 	}
 	switch {
@@ -189,10 +191,10 @@ func (s *subject) cuts(t tag) (cuts []cut) {
 		if n := s.places[i].word; n >= 0 {
 			switch w := s.words[n]; {
 			case first == i && last == end:
-				c = cut{start: w.start, end: w.end}
-			case w.encoding == 'b':
+				c = cut{start: w.Start, end: w.End}
+			case w.Encoding == 'b':
 				left := append(bytes.Clone(s.text[first:i]), s.text[end:last]...)
-				c = cut{start: w.textStart, end: w.end - 2, with: base64.StdEncoding.AppendEncode(nil, left)}
+				c = cut{start: w.TextStart, end: w.End - 2, with: base64.StdEncoding.AppendEncode(nil, left)}
 			}
 		}
 		if n := len(cuts) - 1; n >= 0 && joined(cuts[n], c) {
@@ -253,7 +255,7 @@ const overrideTag = "show"
 func skipBlanks(text []byte, i int) int {
 	for i < len(text) {
 		switch {
-		case isBlank(text[i]), text[i] == 0xa0:
+		case mail.IsBlank(text[i]), text[i] == 0xa0:
 			i++
 		case text[i] == 0xc2 && i+1 < len(text) && text[i+1] == 0xa0:
 			i += 2

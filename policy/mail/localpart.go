@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// normalLocal appends the local part to dst as addresses are compared: in
+// NormalLocal appends the local part to dst as addresses are compared: in
 // lower case, without the quote marks of other scripts that stand before it.
-func normalLocal(dst, local []byte) []byte {
-	if isASCII(local) {
+func NormalLocal(dst, local []byte) []byte {
+	if IsASCII(local) {
 		return appendLower(dst, local)
 	}
 	bare := bytes.TrimLeftFunc(local, isOpening)
@@ -34,13 +34,13 @@ func isOpening(r rune) bool {
 	return r >= 0x80 && r != utf8.RuneError && unicode.In(r, unicode.Pi, unicode.Ps, unicode.Cf, unicode.White_Space)
 }
 
-// isForeignPunct reports white space, punctuation and invisible marks outside
+// IsForeignPunct reports white space, punctuation and invisible marks outside
 // US-ASCII, which may stand round an address.
-func isForeignPunct(r rune) bool {
+func IsForeignPunct(r rune) bool {
 	return r >= 0x80 && r != utf8.RuneError && (unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.Is(unicode.Cf, r))
 }
 
-func isASCII(b []byte) bool {
+func IsASCII(b []byte) bool {
 	for _, c := range b {
 		if c >= 0x80 {
 			return false

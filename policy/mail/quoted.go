@@ -1,8 +1,8 @@
-package policy
+package mail
 
-// closing returns where the quoted string or comment that starts at i ends,
+// Closing returns where the quoted string or comment that starts at i ends,
 // its closing character included. Comments nest.
-func closing(v []byte, i int) (int, bool) {
+func Closing(v []byte, i int) (int, bool) {
 	open, end := v[i], v[i]
 	if open == '(' {
 		end = ')'

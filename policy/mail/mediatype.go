@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -17,32 +17,32 @@ type partKind int
 
 const (
 	partOther partKind = iota // not at all
-	partText
-	partHTML
-	partMessage
-	partMultipart
+	PartText
+	PartHTML
+	PartMessage
+	PartMultipart
 )
 
-// kind goes by the media types, and where these say nothing by the file names.
+// Kind goes by the media types, and where these say nothing by the file names.
 // A part without a type is text, and so is one whose type cannot be read
 // (RFC 2045 section 5.2). An invitation lists whom it is for, and means to.
-func (h *partHeader) kind() partKind {
+func (h *PartHeader) Kind() partKind {
 	kind := partOther
 	for _, value := range h.types {
 		kind = max(kind, kindOfType(mediaType(value)))
 	}
 	switch {
-	case len(h.types) == 0 && h.digest:
-		return partMessage
+	case len(h.types) == 0 && h.Digest:
+		return PartMessage
 	case len(h.types) == 0 && kind == partOther:
-		kind = partText
+		kind = PartText
 	}
 	for _, name := range h.fileNames() {
 		switch {
-		case strings.HasSuffix(name, ".eml") && kind != partMultipart:
-			return partMessage
+		case strings.HasSuffix(name, ".eml") && kind != PartMultipart:
+			return PartMessage
 		case kind == partOther && (strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".txt") || strings.HasSuffix(name, ".vcf")):
-			kind = partText
+			kind = PartText
 		}
 	}
 	return kind
@@ -52,17 +52,17 @@ func kindOfType(media string) partKind {
 	main, sub, _ := strings.Cut(media, "/")
 	switch {
 	case main == "" || sub == "" || strings.Contains(sub, "/") || media == "application/csv":
-		return partText
+		return PartText
 	case media == "text/html", media == "application/xhtml+xml":
-		return partHTML
+		return PartHTML
 	case media == "text/calendar":
 		return partOther
 	case isMessage(media):
-		return partMessage
+		return PartMessage
 	case main == "text":
-		return partText
+		return PartText
 	case main == "multipart":
-		return partMultipart
+		return PartMultipart
 	}
 	return partOther
 }
@@ -97,7 +97,7 @@ func skipComments(text []byte) []byte {
 		if len(text) == 0 || text[0] != '(' {
 			return text
 		}
-		end, ok := closing(text, 0)
+		end, ok := Closing(text, 0)
 		if !ok {
 			return text
 		}
@@ -147,13 +147,13 @@ func extendedValue(value string) string {
 	if parts := strings.SplitN(value, "'", 3); len(parts) == 3 {
 		value = parts[2]
 	}
-	return unescapeURL(value)
+	return UnescapeURL(value)
 }
 
-// boundaries returns the boundaries of a multipart, "" for one that is not
+// Boundaries returns the boundaries of a multipart, "" for one that is not
 // known.
-func (h *partHeader) boundaries() []string {
-	all := slices.DeleteFunc(boundariesIn(h.types), func(b string) bool { return len(b) > maxBoundary })
+func (h *PartHeader) Boundaries() []string {
+	all := slices.DeleteFunc(boundariesIn(h.types), func(b string) bool { return len(b) > MaxBoundary })
 	if len(all) == 0 {
 		return []string{""}
 	}
@@ -170,13 +170,13 @@ func boundariesIn(values []string) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
 }
 
-func (h *partHeader) digests() bool {
+func (h *PartHeader) Digests() bool {
 	return slices.ContainsFunc(h.types, func(t string) bool { return mediaType(t) == "multipart/digest" })
 }
 
 // fileNames returns the names that the part would be saved under, in lower
 // case.
-func (h *partHeader) fileNames() (names []string) {
+func (h *PartHeader) fileNames() (names []string) {
 	for _, name := range append(parameter(h.dispositions, "filename"), parameter(h.types, "name")...) {
 		decoded := string(decodeWords([]byte(name))) // against RFC 2047 section 5, and usual
 		names = append(names, strings.ToLower(strings.TrimSpace(decoded)))
@@ -184,65 +184,65 @@ func (h *partHeader) fileNames() (names []string) {
 	return names
 }
 
-// isAttachment reports a part that is no text of the sender's own.
-func (h *partHeader) isAttachment() bool {
+// IsAttachment reports a part that is no text of the sender's own.
+func (h *PartHeader) IsAttachment() bool {
 	attached := slices.ContainsFunc(h.dispositions, func(d string) bool { return mediaType(d) == "attachment" })
 	return attached || len(h.fileNames()) > 0
 }
 
-// encoding returns the transfer encoding that has to be undone, or "" (RFC 2045
+// Encoding returns the transfer encoding that has to be undone, or "" (RFC 2045
 // section 6).
-func (h *partHeader) encoding() string { return transferEncoding(h.encodings) }
+func (h *PartHeader) Encoding() string { return transferEncoding(h.Encodings) }
 
-func (h *partHeader) charset() string {
+func (h *PartHeader) charset() string {
 	for _, charset := range parameter(h.types, "charset") {
 		return strings.Trim(strings.TrimSpace(charset), `'"`)
 	}
 	return ""
 }
 
-func (h *partHeader) isUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(h.charset())) }
+func (h *PartHeader) IsUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(h.charset())) }
 
-// decoded puts before a reader of text what undoes the encodings of the part.
+// Decoded puts before a reader of text what undoes the encodings of the part.
 //
 // UTF-16 and UTF-32 are left as they are, named or not: the text readers drop
 // zero bytes, and what is in US-ASCII can then be read.
-func (h *partHeader) decoded(text io.WriteCloser) io.WriteCloser {
+func (h *PartHeader) Decoded(text io.WriteCloser) io.WriteCloser {
 	name := strings.ToLower(h.charset())
 	wide := strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf16") || strings.HasPrefix(name, "utf-32") || strings.Contains(name, "ucs")
 	if enc := lookupCharset(name); enc != nil && !wide {
-		text = &charsetDecoder{transform.NewWriter(text, enc.NewDecoder()), text}
+		text = &CharsetDecoder{transform.NewWriter(text, enc.NewDecoder()), text}
 	}
 	if h.isFolded() {
-		text = &unfolder{to: text}
+		text = &Unfolder{To: text}
 	}
-	return h.transferDecoded(text)
+	return h.TransferDecoded(text)
 }
 
 // isFolded reports vCards: a line that begins with a blank goes on with the
 // one before (RFC 6350 section 3.2).
-func (h *partHeader) isFolded() bool {
+func (h *PartHeader) isFolded() bool {
 	vCards := slices.ContainsFunc(h.types, func(t string) bool {
 		return slices.Contains([]string{"text/vcard", "text/x-vcard", "text/directory"}, mediaType(t))
 	})
 	return vCards || slices.ContainsFunc(h.fileNames(), func(name string) bool { return strings.HasSuffix(name, ".vcf") })
 }
 
-func (h *partHeader) transferDecoded(to io.WriteCloser) io.WriteCloser {
-	switch h.encoding() {
+func (h *PartHeader) TransferDecoded(to io.WriteCloser) io.WriteCloser {
+	switch h.Encoding() {
 	case "base64":
-		return &base64Decoder{to: to}
+		return &Base64Decoder{To: to}
 	case "quoted-printable":
-		return &quotedPrintableDecoder{to: to}
+		return &QuotedPrintableDecoder{To: to}
 	}
 	return to
 }
 
-// mediaTypes returns the media types that a message claims, in lower case and
+// MediaTypes returns the media types that a message claims, in lower case and
 // without parameters (RFC 2045 section 5): mail clients differ in which of two
 // Content-Type fields they take.
-func (h *header) mediaTypes() (all []string) {
-	for _, value := range h.bodies(kindContentType) {
+func (h *Header) MediaTypes() (all []string) {
+	for _, value := range h.Values(ContentType) {
 		all = append(all, mediaType(string(value)))
 	}
 	return all
@@ -259,8 +259,8 @@ func isMessage(mediaType string) bool {
 // repeats the header for mail clients that do not know of it.
 const legacyDisplay = "text/rfc822-headers"
 
-// unescapeURL undoes %40, where that can be done.
-func unescapeURL(s string) string {
+// UnescapeURL undoes %40, where that can be done.
+func UnescapeURL(s string) string {
 	if text, err := url.PathUnescape(s); err == nil {
 		return text
 	}

@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -8,37 +8,37 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// A charsetDecoder writes text on in UTF-8.
-type charsetDecoder struct {
+// A CharsetDecoder writes text on in UTF-8.
+type CharsetDecoder struct {
 	*transform.Writer
-	to io.Closer
+	To io.Closer
 }
 
-func (d *charsetDecoder) Close() error {
+func (d *CharsetDecoder) Close() error {
 	d.Writer.Close()
-	return d.to.Close()
+	return d.To.Close()
 }
 
-// A base64Decoder undoes base64 as it streams past; the standard library's
+// A Base64Decoder undoes base64 as it streams past; the standard library's
 // decoder has to be the one who reads. Characters outside of the alphabet are
 // passed over (RFC 2045 section 6.8), and what follows padding begins anew.
-type base64Decoder struct {
-	to    io.WriteCloser
+type Base64Decoder struct {
+	To    io.WriteCloser
 	group []byte // fewer than four characters
-	out   []byte
+	Out   []byte
 }
 
-func (d *base64Decoder) Write(p []byte) (int, error) {
-	if n := base64.StdEncoding.DecodedLen(len(p)); cap(d.out) < n {
-		d.out = make([]byte, n)
+func (d *Base64Decoder) Write(p []byte) (int, error) {
+	if n := base64.StdEncoding.DecodedLen(len(p)); cap(d.Out) < n {
+		d.Out = make([]byte, n)
 	}
 	if len(d.group) == 0 {
-		if n, err := base64.StdEncoding.Decode(d.out[:cap(d.out)], p); err == nil {
-			d.to.Write(d.out[:n])
+		if n, err := base64.StdEncoding.Decode(d.Out[:cap(d.Out)], p); err == nil {
+			d.To.Write(d.Out[:n])
 			return len(p), nil
 		}
 	}
-	out := d.out[:0]
+	out := d.Out[:0]
 	for _, c := range p {
 		if isBase64(rune(c)) {
 			d.group = append(d.group, c)
@@ -47,13 +47,13 @@ func (d *base64Decoder) Write(p []byte) (int, error) {
 			out = d.flush(out)
 		}
 	}
-	d.out = out
-	d.to.Write(out)
+	d.Out = out
+	d.To.Write(out)
 	return len(p), nil
 }
 
 // flush appends what the group says to out.
-func (d *base64Decoder) flush(out []byte) []byte {
+func (d *Base64Decoder) flush(out []byte) []byte {
 	if len(d.group) > 1 {
 		out, _ = base64.RawStdEncoding.AppendDecode(out, d.group)
 	}
@@ -61,34 +61,34 @@ func (d *base64Decoder) flush(out []byte) []byte {
 	return out
 }
 
-func (d *base64Decoder) Close() error {
-	d.to.Write(d.flush(nil))
-	return d.to.Close()
+func (d *Base64Decoder) Close() error {
+	d.To.Write(d.flush(nil))
+	return d.To.Close()
 }
 
-// A quotedPrintableDecoder undoes quoted-printable (RFC 2045 section 6.7) as it
+// A QuotedPrintableDecoder undoes quoted-printable (RFC 2045 section 6.7) as it
 // streams past. It is given lines, or pieces of long ones. An = that encodes
 // nothing stands for itself.
-type quotedPrintableDecoder struct {
-	to   io.WriteCloser
-	rest []byte // of a piece: the begin of an encoded byte
-	out  []byte
+type QuotedPrintableDecoder struct {
+	To   io.WriteCloser
+	Rest []byte // of a piece: the begin of an encoded byte
+	Out  []byte
 }
 
-func (d *quotedPrintableDecoder) Write(p []byte) (int, error) {
+func (d *QuotedPrintableDecoder) Write(p []byte) (int, error) {
 	line := p
-	if len(d.rest) > 0 {
-		line = append(d.rest, p...)
+	if len(d.Rest) > 0 {
+		line = append(d.Rest, p...)
 	}
 	ended := line[len(line)-1] == '\n'
 	if ended {
 		end := len(line)
-		for end > 0 && (class[line[end-1]] == classSpace) {
+		for end > 0 && (Class[line[end-1]] == ClassSpace) {
 			end--
 		}
 		line = line[:end]
 	}
-	out := d.out[:0]
+	out := d.Out[:0]
 	soft := false
 	i := 0
 	for ; i < len(line); i++ {
@@ -107,15 +107,15 @@ func (d *quotedPrintableDecoder) Write(p []byte) (int, error) {
 		}
 		out = append(out, line[i])
 	}
-	d.rest = d.rest[:0]
+	d.Rest = d.Rest[:0]
 	switch {
 	case !ended:
-		d.rest = append(d.rest, line[i:]...)
+		d.Rest = append(d.Rest, line[i:]...)
 	case !soft:
-		out = append(out, crlf...)
+		out = append(out, CRLF...)
 	}
-	d.out = out
-	d.to.Write(out)
+	d.Out = out
+	d.To.Write(out)
 	return len(p), nil
 }
 
@@ -129,33 +129,33 @@ func encodedByte(text []byte) (c byte, ok bool) {
 	return hi<<4 | lo, ok1 && ok2
 }
 
-func (d *quotedPrintableDecoder) Close() error {
-	d.to.Write(d.rest)
-	return d.to.Close()
+func (d *QuotedPrintableDecoder) Close() error {
+	d.To.Write(d.Rest)
+	return d.To.Close()
 }
 
-// An unfolder joins folded lines.
-type unfolder struct {
-	to    io.WriteCloser
+// An Unfolder joins folded lines.
+type Unfolder struct {
+	To    io.WriteCloser
 	ended bool // a line has, and was not passed on yet
 }
 
-func (u *unfolder) Write(p []byte) (int, error) {
+func (u *Unfolder) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		switch {
-		case u.ended && isBlank(rest[0]):
+		case u.ended && IsBlank(rest[0]):
 			rest = rest[1:]
 		case u.ended:
-			u.to.Write([]byte("\n"))
+			u.To.Write([]byte("\n"))
 		}
 		var line []byte
 		line, rest, u.ended = bytes.Cut(rest, []byte("\n"))
-		u.to.Write(bytes.TrimRight(line, "\r"))
+		u.To.Write(bytes.TrimRight(line, "\r"))
 	}
 	return len(p), nil
 }
 
-func (u *unfolder) Close() error { return u.to.Close() }
+func (u *Unfolder) Close() error { return u.To.Close() }
 
 // A closingBuffer takes what a decoder writes on.
 type closingBuffer struct{ bytes.Buffer }
@@ -165,7 +165,7 @@ func (*closingBuffer) Close() error { return nil }
 // decodeQuotedPrintable decodes the begin of a body at once.
 func decodeQuotedPrintable(body []byte) []byte {
 	var text closingBuffer
-	d := &quotedPrintableDecoder{to: &text}
+	d := &QuotedPrintableDecoder{To: &text}
 	for line := range bytes.Lines(body) {
 		d.Write(line)
 	}

@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// normalDomain appends the domain to dst as domains are compared: A-labels
+// NormalDomain appends the domain to dst as domains are compared: A-labels
 // (RFC 5890) in lower case, without the root's dot. What IDNA cannot map stays
 // as it was written, in lower case.
-func normalDomain(dst, domain []byte) []byte {
+func NormalDomain(dst, domain []byte) []byte {
 	n := len(dst)
 	for _, c := range domain {
 		if c <= ' ' || c == '(' || c >= 0x80 {
@@ -23,10 +23,10 @@ func normalDomain(dst, domain []byte) []byte {
 	return trimDots(dst, n)
 }
 
-// appendOddDomain is normalDomain for what is more than a plain name.
+// appendOddDomain is NormalDomain for what is more than a plain name.
 func appendOddDomain(dst, domain []byte) []byte {
 	domain = withoutCFWS(domain)
-	if !isASCII(domain) {
+	if !IsASCII(domain) {
 		return append(dst, alabels(domain)...)
 	}
 	n := len(dst)
@@ -51,7 +51,7 @@ func alabels(domain []byte) []byte {
 	if i := bytes.IndexFunc(domain, isForeignComma); i > 0 {
 		domain = domain[:i]
 	}
-	domain = bytes.TrimRight(bytes.TrimRightFunc(domain, isForeignPunct), ".")
+	domain = bytes.TrimRight(bytes.TrimRightFunc(domain, IsForeignPunct), ".")
 	if !utf8.Valid(domain) || len(domain) > maxDomain {
 		return appendLower(nil, domain)
 	}
@@ -73,7 +73,7 @@ func withoutCFWS(domain []byte) []byte {
 			depth--
 		case c == '\\' && depth > 0:
 			i++
-		case depth == 0 && class[c] != classSpace:
+		case depth == 0 && Class[c] != ClassSpace:
 			out = append(out, c)
 		}
 	}
@@ -84,13 +84,13 @@ func withoutCFWS(domain []byte) []byte {
 // 2.3.4). To look up each suffix of a longer one would be quadratic.
 const maxDomainName = 255
 
-// A domainSet is a list of domains as a configuration gives it: example.com is
+// A DomainSet is a list of domains as a configuration gives it: example.com is
 // that domain alone, .example.com every subdomain of it.
-type domainSet map[string]struct{}
+type DomainSet map[string]struct{}
 
-// newDomainSet reads patterns; an error names the one that is not a domain.
-func newDomainSet(patterns []string) (domainSet, error) {
-	set := make(domainSet, len(patterns))
+// NewDomainSet reads patterns; an error names the one that is not a domain.
+func NewDomainSet(patterns []string) (DomainSet, error) {
+	set := make(DomainSet, len(patterns))
 	for _, p := range patterns {
 		name := strings.TrimPrefix(p, ".")
 		a, err := idna.Lookup.ToASCII(name)
@@ -102,8 +102,8 @@ func newDomainSet(patterns []string) (domainSet, error) {
 	return set, nil
 }
 
-// has reports whether a normal domain is in the set, without allocating.
-func (s domainSet) has(domain []byte) bool {
+// Has reports whether a normal domain is in the set, without allocating.
+func (s DomainSet) Has(domain []byte) bool {
 	if len(s) == 0 {
 		return false
 	}

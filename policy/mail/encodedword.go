@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-var encodedWordStart = []byte("=?")
+var EncodedWordStart = []byte("=?")
 
-// An encodedWord is one =?charset?encoding?text?= (RFC 2047 section 2) in a
+// An EncodedWord is one =?charset?encoding?text?= (RFC 2047 section 2) in a
 // field's value: value[start:end] is all of it.
-type encodedWord struct {
-	start, end int
+type EncodedWord struct {
+	Start, End int
 	charset    string
-	encoding   byte // 'q' or 'b'
-	text       []byte
-	textStart  int
+	Encoding   byte // 'q' or 'b'
+	Text       []byte
+	TextStart  int
 }
 
-// nextWord finds the first encoded word in value from pos on. It is lenient,
+// NextWord finds the first encoded word in value from pos on. It is lenient,
 // as mail clients are: the text may hold blanks, and any length will do. What
 // looks like the start of a word and has another start in its text is none.
-func nextWord(value []byte, pos int) (w encodedWord, found bool) {
+func NextWord(value []byte, pos int) (w EncodedWord, found bool) {
 	end := -1 // of the text, the same for all starts before it
 	for {
-		n := bytes.Index(value[pos:], encodedWordStart)
+		n := bytes.Index(value[pos:], EncodedWordStart)
 		if n < 0 || found && pos+n >= end {
 			return w, found
 		}
@@ -46,41 +46,41 @@ func nextWord(value []byte, pos int) (w encodedWord, found bool) {
 			end = textStart + next
 		}
 		charset, _, _ := strings.Cut(string(value[pos:pos+n]), "*") // a language (RFC 2231 section 5)
-		w, found = encodedWord{start, end + 2, strings.TrimSpace(charset), encoding, value[textStart:end], textStart}, true
+		w, found = EncodedWord{start, end + 2, strings.TrimSpace(charset), encoding, value[textStart:end], textStart}, true
 		pos = textStart
 	}
 }
 
-// bytes returns the text without its transfer encoding, in its charset.
-func (w encodedWord) bytes() []byte {
-	if w.encoding == 'b' {
-		return decodeBase64(w.text)
+// Bytes returns the text without its transfer encoding, in its charset.
+func (w EncodedWord) Bytes() []byte {
+	if w.Encoding == 'b' {
+		return decodeBase64(w.Text)
 	}
-	return decodeQText(w.text)
+	return decodeQText(w.Text)
 }
 
 // isBroken reports a word whose text its encoding does not allow. Mail clients
 // show such a word as it is written.
-func (w encodedWord) isBroken() bool {
-	if w.encoding == 'q' {
-		return bytes.ContainsAny(w.text, " \t\r\n,;<>()\"")
+func (w EncodedWord) isBroken() bool {
+	if w.Encoding == 'q' {
+		return bytes.ContainsAny(w.Text, " \t\r\n,;<>()\"")
 	}
-	return bytes.ContainsFunc(bytes.TrimRight(w.text, "="), func(r rune) bool { return !isBase64(r) })
+	return bytes.ContainsFunc(bytes.TrimRight(w.Text, "="), func(r rune) bool { return !isBase64(r) })
 }
 
 func decodeQText(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
-		c, size := decodeQ(text[i:])
+		c, size := DecodeQ(text[i:])
 		out = append(out, c)
 		i += size
 	}
 	return out
 }
 
-// decodeQ decodes the first byte of a Q text (RFC 2047 section 4.2) and says
+// DecodeQ decodes the first byte of a Q text (RFC 2047 section 4.2) and says
 // how many bytes it was written in.
-func decodeQ(text []byte) (c byte, size int) {
+func DecodeQ(text []byte) (c byte, size int) {
 	switch {
 	case text[0] == '_':
 		return ' ', 1
@@ -110,7 +110,7 @@ func isBase64(r rune) bool {
 // over (RFC 2045 section 6.8), and what follows padding begins anew.
 func decodeBase64(text []byte) []byte {
 	var out closingBuffer
-	d := base64Decoder{to: &out}
+	d := Base64Decoder{To: &out}
 	d.Write(text)
 	d.Close()
 	return out.Bytes()
@@ -127,40 +127,40 @@ func decodeWords(value []byte) []byte {
 	out := make([]byte, 0, len(value))
 	pos := 0
 	for pos < len(value) {
-		w, ok := nextWord(value, pos)
+		w, ok := NextWord(value, pos)
 		if !ok {
 			break
 		}
-		out = append(out, value[pos:w.start]...)
-		all := encodedWord{encoding: w.encoding, text: slices.Clip(w.text)}
+		out = append(out, value[pos:w.Start]...)
+		all := EncodedWord{Encoding: w.Encoding, Text: slices.Clip(w.Text)}
 		words, oneEncoding := 1, true
-		joined := w.bytes()
+		joined := w.Bytes()
 		apart := appendText(nil, w.charset, joined)
 		for {
 			if w.isBroken() {
-				out = append(appendPlain(out, w.text), ' ')
-				if w.encoding == 'b' { // an = further in is passed over, too
-					out = append(appendText(out, w.charset, decodeBase64(bytes.ReplaceAll(w.text, []byte("="), nil))), ' ')
+				out = append(appendPlain(out, w.Text), ' ')
+				if w.Encoding == 'b' { // an = further in is passed over, too
+					out = append(appendText(out, w.charset, decodeBase64(bytes.ReplaceAll(w.Text, []byte("="), nil))), ' ')
 				}
 			}
-			pos = w.end
-			next, ok := nextWord(value, pos)
-			if !ok || !w.continuedBy(next, value[pos:next.start]) {
+			pos = w.End
+			next, ok := NextWord(value, pos)
+			if !ok || !w.continuedBy(next, value[pos:next.Start]) {
 				break
 			}
 			w = next
 			words++
-			oneEncoding = oneEncoding && w.encoding == all.encoding
-			all.text = append(all.text, w.text...)
-			joined = append(joined, w.bytes()...)
-			apart = appendText(apart, w.charset, w.bytes())
+			oneEncoding = oneEncoding && w.Encoding == all.Encoding
+			all.Text = append(all.Text, w.Text...)
+			joined = append(joined, w.Bytes()...)
+			apart = appendText(apart, w.charset, w.Bytes())
 		}
 		out = append(out, apart...)
 		if words > 1 {
 			if together := appendText(nil, w.charset, joined); !bytes.Equal(together, apart) {
 				out = append(append(out, ' '), together...)
 			}
-			if cut := all.bytes(); oneEncoding && !bytes.Equal(cut, joined) {
+			if cut := all.Bytes(); oneEncoding && !bytes.Equal(cut, joined) {
 				out = appendText(append(out, ' '), w.charset, cut)
 			}
 		}
@@ -170,7 +170,7 @@ func decodeWords(value []byte) []byte {
 }
 
 // continuedBy reports whether the text of w goes on in the word next.
-func (w encodedWord) continuedBy(next encodedWord, between []byte) bool {
+func (w EncodedWord) continuedBy(next EncodedWord, between []byte) bool {
 	return len(bytes.TrimLeft(between, " \t\r\n")) == 0 && strings.EqualFold(next.charset, w.charset)
 }
 
@@ -178,8 +178,8 @@ func (w encodedWord) continuedBy(next encodedWord, between []byte) bool {
 // that follows another one: it is not part of the text.
 func blanksBeforeWord(rest []byte) int {
 	word := bytes.TrimLeft(rest, " \t\r\n")
-	if bytes.HasPrefix(word, encodedWordStart) {
-		if w, ok := nextWord(word, 0); ok && w.start == 0 {
+	if bytes.HasPrefix(word, EncodedWordStart) {
+		if w, ok := NextWord(word, 0); ok && w.Start == 0 {
 			return len(rest) - len(word)
 		}
 	}

@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 func appendText(dst []byte, charset string, text []byte) []byte {
 	switch name := strings.ToLower(charset); {
 	case slices.Contains(utf7Names, name):
-		return appendPlain(append(appendPlain(dst, decodeUTF7(text)), ' '), text)
+		return appendPlain(append(appendPlain(dst, DecodeUTF7(text)), ' '), text)
 	case strings.HasPrefix(name, "utf-16") || name == "utf16": // the byte order may be either
 		for _, order := range []unicode.Endianness{unicode.BigEndian, unicode.LittleEndian} {
 			decoded, _ := unicode.UTF16(order, unicode.UseBOM).NewDecoder().Bytes(text)
@@ -51,7 +51,7 @@ var utf7Names = []string{"utf-7", "utf7", "csutf7", "unicode-1-1-utf-7", "csunic
 // string, a comment or an angle bracket.
 func appendPlain(dst, text []byte) []byte {
 	for _, c := range text {
-		if t := class[c]; t == classQuote || t == classOpen || t == classAngle || c == '>' || c == ')' || c == '\\' {
+		if t := Class[c]; t == classQuote || t == classOpen || t == classAngle || c == '>' || c == ')' || c == '\\' {
 			c = ' '
 		}
 		dst = append(dst, c)
@@ -75,8 +75,8 @@ func lookupCharset(name string) encoding.Encoding {
 	return nil
 }
 
-// decodeUTF7 decodes UTF-7 (RFC 2152): +base64 of UTF-16-, and +- for a plus.
-func decodeUTF7(text []byte) []byte {
+// DecodeUTF7 decodes UTF-7 (RFC 2152): +base64 of UTF-16-, and +- for a plus.
+func DecodeUTF7(text []byte) []byte {
 	var out []byte
 	for len(text) > 0 {
 		plain, rest, found := bytes.Cut(text, []byte("+"))

@@ -1,13 +1,13 @@
-package policy
+package mail
 
 import (
 	"bytes"
 )
 
-// scanAddresses calls emit for everything in the value of a header field that
+// ScanAddresses calls emit for everything in the value of a header field that
 // a mail client could show as an address: whatever reads as local@domain.
-// Local part and domain come as they were written; see normalLocal and
-// normalDomain. It does not depend on the address list being well formed, and
+// Local part and domain come as they were written; see NormalLocal and
+// NormalDomain. It does not depend on the address list being well formed, and
 // reads each byte a bounded number of times.
 //
 // The grammar of RFC 5322 (section 3.4 and the obsolete forms of 4.4) decides
@@ -15,8 +15,8 @@ import (
 // part, and white space and comments may stand round the @ and the dots. What
 // else a quoted string or a comment holds is read as plain text, since the
 // recipients read it too.
-func scanAddresses(value []byte, emit func(local, domain []byte)) {
-	if bytes.Contains(value, encodedWordStart) {
+func ScanAddresses(value []byte, emit func(local, domain []byte)) {
+	if bytes.Contains(value, EncodedWordStart) {
 		value = decodeWords(value)
 	}
 	s := scanner{v: value, emit: emit}
@@ -49,14 +49,14 @@ type scanner struct {
 	openCount int  // comments that do not end
 }
 
-// maxOpenComments is how many times the end of a comment is looked for in vain.
+// MaxOpenComments is how many times the end of a comment is looked for in vain.
 // After that, parentheses are plain characters: else time would be quadratic.
-const maxOpenComments = 8
+const MaxOpenComments = 8
 
 // Classes of bytes. What is not listed is part of a word.
 const (
 	classWord = iota
-	classSpace
+	ClassSpace
 	classQuote
 	classOpen
 	classAt
@@ -64,9 +64,9 @@ const (
 	classAngle
 )
 
-var class = func() (t [256]byte) {
+var Class = func() (t [256]byte) {
 	for _, c := range " \t\r\n" {
-		t[c] = classSpace
+		t[c] = ClassSpace
 	}
 	for _, c := range ",;:>)" {
 		t[c] = classSeparator
@@ -77,10 +77,10 @@ var class = func() (t [256]byte) {
 
 func (s *scanner) run() {
 	for i := 0; i < len(s.v); {
-		switch class[s.v[i]] {
+		switch Class[s.v[i]] {
 		case classWord:
 			i = s.word(i)
-		case classSpace:
+		case ClassSpace:
 			s.gap = true
 			i++
 		case classQuote:
@@ -123,7 +123,7 @@ func (s *scanner) keepsWord(i int) bool {
 	next := i + 1
 	switch s.v[i] {
 	case ')':
-		for next < len(s.v) && class[s.v[next]] == classSpace {
+		for next < len(s.v) && Class[s.v[next]] == ClassSpace {
 			next++
 		}
 	case '>', '"':
@@ -154,7 +154,7 @@ func (s *scanner) word(i int) int {
 	if !joined {
 		s.start = i
 	}
-	for i++; i < len(s.v) && class[s.v[i]] == classWord; i++ {
+	for i++; i < len(s.v) && Class[s.v[i]] == classWord; i++ {
 	}
 	s.end, s.gap = i, false
 	return i
@@ -175,7 +175,7 @@ func (s *scanner) quoted(i int) int {
 	}
 	end, ok := i, false
 	if !s.noQuote {
-		end, ok = closing(s.v, i)
+		end, ok = Closing(s.v, i)
 	}
 	if !ok {
 		s.noQuote = true
@@ -261,7 +261,7 @@ func (s *scanner) at(i int) int {
 // the ones that belong to them follow the address, which ends at end: Outlook
 // writes 'ann@example.org'.
 func (s *scanner) unwrap(local []byte, end int) []byte {
-	for end < len(s.v) && class[s.v[end]] == classSpace {
+	for end < len(s.v) && Class[s.v[end]] == ClassSpace {
 		end++
 	}
 	if end == len(s.v) {

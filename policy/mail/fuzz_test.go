@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ func FuzzScan(f *testing.F) {
 		f.Add(v, v)
 	}
 	f.Fuzz(func(t *testing.T, before, after []byte) {
-		if bytes.Contains(before, encodedWordStart) && bytes.Contains(after, []byte("?=")) {
+		if bytes.Contains(before, EncodedWordStart) && bytes.Contains(after, []byte("?=")) {
 			return // it may be inside of an encoded word
 		}
 		if bytes.IndexByte(before, '"') >= 0 && bytes.Contains(after, []byte("\"")) && bytes.IndexByte(after, '@') >= 0 {
@@ -29,8 +29,8 @@ func FuzzScan(f *testing.F) {
 		}
 		value := append(append(bytes.Clone(before), " probe@probe.example "...), after...)
 		found := false
-		scanAddresses(value, func(local, domain []byte) {
-			found = found || strings.HasSuffix(string(normalLocal(nil, local)), "probe") && strings.HasPrefix(string(normalDomain(nil, domain)), "probe.example")
+		ScanAddresses(value, func(local, domain []byte) {
+			found = found || strings.HasSuffix(string(NormalLocal(nil, local)), "probe") && strings.HasPrefix(string(NormalDomain(nil, domain)), "probe.example")
 		})
 		if !found {
 			t.Fatalf("%q does not show probe@probe.example", value)

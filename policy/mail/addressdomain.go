@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import "bytes"
 
@@ -8,7 +8,7 @@ import "bytes"
 // space ends a sentence, more likely.
 func (s *scanner) domain(i int) int {
 	end := s.atoms(i)
-	for end > i && !s.text && end < len(s.v) && class[s.v[end]] != classWord {
+	for end > i && !s.text && end < len(s.v) && Class[s.v[end]] != classWord {
 		next := s.skipCFWS(end)
 		switch {
 		case next < len(s.v) && s.v[next] == '.':
@@ -16,7 +16,7 @@ func (s *scanner) domain(i int) int {
 		case s.v[end-1] != '.' || s.v[end] != '(':
 			return end
 		}
-		if next == len(s.v) || !isDomainByte(s.v[next]) {
+		if next == len(s.v) || !IsDomainByte(s.v[next]) {
 			return end
 		}
 		end = s.atoms(next)
@@ -27,7 +27,7 @@ func (s *scanner) domain(i int) int {
 // atoms returns where a domain without comments or white space ends.
 func (s *scanner) atoms(i int) int {
 	end := i
-	for end < len(s.v) && isDomainByte(s.v[end]) {
+	for end < len(s.v) && IsDomainByte(s.v[end]) {
 		end++
 	}
 	if end > i || end == len(s.v) {
@@ -42,20 +42,20 @@ func (s *scanner) atoms(i int) int {
 		if s.noQuote || s.text {
 			break
 		}
-		if closed, ok := closing(s.v, i); ok && closed > i+2 {
+		if closed, ok := Closing(s.v, i); ok && closed > i+2 {
 			s.scanText(s.v[i+1 : closed-1])
 			return closed
 		}
 	}
-	for end < len(s.v) && class[s.v[end]] == classWord { // whatever is there
+	for end < len(s.v) && Class[s.v[end]] == classWord { // whatever is there
 		end++
 	}
 	return end
 }
 
-// isDomainByte reports what a domain name may hold, U-labels included
+// IsDomainByte reports what a domain name may hold, U-labels included
 // (RFC 6531 section 3.3), and the underscore of names that are not hosts'.
-func isDomainByte(c byte) bool {
+func IsDomainByte(c byte) bool {
 	return c >= 0x80 || c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
@@ -63,8 +63,8 @@ func isDomainByte(c byte) bool {
 // read what the comments hold.
 func (s *scanner) skipCFWS(i int) int {
 	for i < len(s.v) {
-		switch class[s.v[i]] {
-		case classSpace:
+		switch Class[s.v[i]] {
+		case ClassSpace:
 			i++
 		case classOpen:
 			end, ok := s.closeComment(i)
@@ -89,7 +89,7 @@ func (s *scanner) skipStray(i int) int {
 		case i == len(s.v):
 			return i
 		case s.v[i] == '"' && !s.noQuote && !s.text:
-			end, ok := closing(s.v, i)
+			end, ok := Closing(s.v, i)
 			switch {
 			case !ok:
 				s.noQuote = true
@@ -107,10 +107,10 @@ func (s *scanner) skipStray(i int) int {
 
 // closeComment returns where the comment at i ends, if it does.
 func (s *scanner) closeComment(i int) (end int, ok bool) {
-	if s.openCount > maxOpenComments || s.text {
+	if s.openCount > MaxOpenComments || s.text {
 		return 0, false
 	}
-	if end, ok = closing(s.v, i); !ok {
+	if end, ok = Closing(s.v, i); !ok {
 		s.openCount++
 	}
 	return end, ok

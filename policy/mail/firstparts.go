@@ -1,4 +1,4 @@
-package policy
+package mail
 
 import (
 	"bytes"
@@ -11,50 +11,50 @@ import (
 // whole message in its place (message/rfc822, RFC 8551 section 3.1). Their
 // addresses count, and a rewrite changes them too, where it can.
 
-// A shownHeader is a header that recipients may be shown: that of the message,
+// A ShownHeader is a header that recipients may be shown: that of the message,
 // or a copy of it in the body.
-type shownHeader struct {
-	header
-	at    int  // where a copy stands in the body
-	fixed bool // it cannot change: signed, or written in another way
+type ShownHeader struct {
+	Header
+	At    int  // where a copy stands in the body
+	Fixed bool // it cannot change: signed, or written in another way
 }
 
 // A walk goes through the first parts of a body.
 type walk struct {
-	body  []byte // its begin, at most MaxBody
-	found []shownHeader
-	more  bool // a part may begin behind it
-	open  bool // a header goes on behind it, or begins there for certain
-	deep  bool // there is more inside than is looked at
+	body  []byte // its start, as far as it is held
+	Found []ShownHeader
+	More  bool // a part may begin behind it
+	Open  bool // a header goes on behind it, or begins there for certain
+	Deep  bool // there is more inside than is looked at
 }
 
 // The bounds of a walk: parts inside of each other, and headers in all. Mail
 // clients make a quarter of that at the most.
 const (
 	maxWraps   = 16
-	maxHeaders = 32
+	MaxHeaders = 32
 )
 
-// copies looks for copies of h in the begin of a body. What is wrong with one
+// Copies looks for copies of h in the begin of a body. What is wrong with one
 // does not matter, but where it ends.
-func (h *header) copies(body []byte) walk {
+func (h *Header) Copies(body []byte) walk {
 	w := walk{body: body}
-	if h.wraps() {
+	if h.Wraps() {
 		w.into(h, 0, false, true, maxWraps)
 	}
 	return w
 }
 
-// wraps reports whether a copy of the header may be in the body.
-func (h *header) wraps() bool {
-	return slices.ContainsFunc(h.mediaTypes(), func(t string) bool { return isMultipart(t) || isMessage(t) })
+// Wraps reports whether a copy of the header may be in the body.
+func (h *Header) Wraps() bool {
+	return slices.ContainsFunc(h.MediaTypes(), func(t string) bool { return isMultipart(t) || isMessage(t) })
 }
 
 // into looks at what outer says to be at body[at:]. A message there is a copy
 // where whole says so, and an attachment otherwise; signed says that nothing in
 // it can change (RFC 1847).
-func (w *walk) into(outer *header, at int, signed, whole bool, depth int) {
-	types := outer.mediaTypes()
+func (w *walk) into(outer *Header, at int, signed, whole bool, depth int) {
+	types := outer.MediaTypes()
 	if slices.ContainsFunc(types, isMultipart) {
 		here := slices.Contains(types, "multipart/signed")
 		w.parts(outer, at, signed || here, whole && here, depth)
@@ -66,17 +66,17 @@ func (w *walk) into(outer *header, at int, signed, whole bool, depth int) {
 
 // parts looks into the first part of a multipart. Whatever is wrong with its
 // boundary, the first line with two hyphens begins one for some mail client.
-func (w *walk) parts(outer *header, at int, signed, whole bool, depth int) {
-	starts, all := firstParts(w.body[at:], outer.boundaries())
-	w.more = w.more || !all
-	w.open = w.open || signed && len(starts) == 0
+func (w *walk) parts(outer *Header, at int, signed, whole bool, depth int) {
+	starts, all := firstParts(w.body[at:], outer.Boundaries())
+	w.More = w.More || !all
+	w.Open = w.Open || signed && len(starts) == 0
 	for _, start := range starts {
 		w.header(at+start, signed, whole, depth)
 	}
 }
 
 // message looks at a whole message, or the header of one.
-func (w *walk) message(outer *header, at int, signed bool, depth int) {
+func (w *walk) message(outer *Header, at int, signed bool, depth int) {
 	decoded, ok := outer.decoded(w.body[at:])
 	if !ok {
 		w.header(at, signed, true, depth)
@@ -84,41 +84,41 @@ func (w *walk) message(outer *header, at int, signed bool, depth int) {
 	}
 	inner := walk{body: withCRLF(decoded)}
 	inner.header(0, true, true, depth)
-	w.found = append(w.found, inner.found...)
-	w.more, w.open, w.deep = w.more || inner.more, w.open || inner.open, w.deep || inner.deep
+	w.Found = append(w.Found, inner.Found...)
+	w.More, w.Open, w.Deep = w.More || inner.More, w.Open || inner.Open, w.Deep || inner.Deep
 }
 
 // withCRLF returns text whose lines may end with LF alone, as beneath an
 // encoding they do on many machines, with CRLF.
 func withCRLF(text []byte) []byte {
-	text = bytes.ReplaceAll(text, crlf, []byte("\n"))
-	return bytes.ReplaceAll(text, []byte("\n"), crlf)
+	text = bytes.ReplaceAll(text, CRLF, []byte("\n"))
+	return bytes.ReplaceAll(text, []byte("\n"), CRLF)
 }
 
 // header takes the header at body[at:], and looks into what it says to follow.
 func (w *walk) header(at int, signed, whole bool, depth int) {
 	rest := w.body[at:]
-	if bytes.HasPrefix(rest, crlf) {
+	if bytes.HasPrefix(rest, CRLF) {
 		return // a part without a header
 	}
-	if depth == 0 || len(w.found) == maxHeaders {
-		w.deep = true
+	if depth == 0 || len(w.Found) == MaxHeaders {
+		w.Deep = true
 		return
 	}
 	end := bytes.Index(rest, []byte("\r\n\r\n")) + len("\r\n\r\n")
 	if end < len("\r\n\r\n") {
-		end, w.more, w.open = len(rest), true, true
+		end, w.More, w.Open = len(rest), true, true
 	}
-	h := parseHeader(rest[:end])
-	w.found = append(w.found, shownHeader{h, at, signed})
+	h := ParseHeader(rest[:end])
+	w.Found = append(w.Found, ShownHeader{h, at, signed})
 	w.into(&h, at+end, signed, whole, depth-1)
 }
 
-// boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
+// Boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
 // parameters or fields, mail clients take the first or the last.
-func (h *header) boundaries() []string {
+func (h *Header) Boundaries() []string {
 	var values []string
-	for _, value := range h.bodies(kindContentType) {
+	for _, value := range h.Values(ContentType) {
 		values = append(values, strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", ""))
 	}
 	if n := len(values); n > 2 {
@@ -143,7 +143,7 @@ func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
 		end := lineEnd(body, at)
 		line := body[at:end]
 		at = end
-		if !bytes.HasPrefix(line, []byte("--")) || !bytes.HasSuffix(line, crlf) {
+		if !bytes.HasPrefix(line, []byte("--")) || !bytes.HasSuffix(line, CRLF) {
 			continue
 		}
 		named := slices.Index(left, string(bytes.TrimRight(line[len("--"):], " \t\r\n")))
@@ -160,10 +160,7 @@ func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
 	return starts, false
 }
 
-// MaxBody is how much of a body Decide looks at, where it looks at one.
-const MaxBody = 64 << 10
-
-// isMultipart reports a message with parts.
-func (h *header) isMultipart() bool {
-	return slices.ContainsFunc(h.mediaTypes(), isMultipart)
+// IsMultipart reports a message with parts.
+func (h *Header) IsMultipart() bool {
+	return slices.ContainsFunc(h.MediaTypes(), isMultipart)
 }

@@ -1,9 +1,9 @@
-package policy
+package mail
 
 // decoded returns a body without its transfer encoding, where it has one
 // (RFC 6532 section 3.7 allows one for message/global).
-func (h *header) decoded(body []byte) ([]byte, bool) {
-	switch transferEncoding(h.encodings()) {
+func (h *Header) decoded(body []byte) ([]byte, bool) {
+	switch transferEncoding(h.Encodings()) {
 	case "base64":
 		return decodeBase64(body), true
 	case "quoted-printable":
@@ -12,9 +12,9 @@ func (h *header) decoded(body []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// encodings are the transfer encodings that a message claims.
-func (h *header) encodings() (values []string) {
-	for _, value := range h.bodies(kindContentTransferEncoding) {
+// Encodings are the transfer encodings that a message claims.
+func (h *Header) Encodings() (values []string) {
+	for _, value := range h.Values(ContentTransferEncoding) {
 		values = append(values, string(value))
 	}
 	return values
