@@ -2,31 +2,21 @@ package policy
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"sendguard/policy/internal/casefile"
 	"sendguard/policy/mail"
 )
 
 // FuzzDecide: every header has a verdict; what passes unchanged is the bytes
 // that came; a rewrite only cuts bytes out, and its result needs no other.
 func FuzzDecide(f *testing.F) {
-	paths, err := filepath.Glob("testdata/*.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		if len(text) < 1<<14 {
-			_, header, _ := strings.Cut(string(text), "\n\n")
-			f.Add([]byte(strings.ReplaceAll(header, "\n", "\r\n")))
+	for _, path := range casefile.Paths(f, "testdata", "*") {
+		if message := casefile.Wire(f, casefile.Read(f, path).Message); len(message) < 1<<14 {
+			f.Add(message)
 		}
 	}
 	p, err := New(Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 1, Organisations: Unlimited, Total: 3, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})

@@ -4,78 +4,41 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
-	"sendguard/policy/mail"
+	"sendguard/policy/body"
+	"sendguard/policy/internal/casefile"
 )
 
 var update = flag.Bool("update", false, "rewrite what the test cases expect")
 
-// A testCase is a file in testdata: lines that begin with # say why it exists,
-// then come settings, and after an empty line the header as it is sent, LF for
-// CRLF. \xNN stands for that byte, \r for a bare CR and \n for a bare LF, and
-// \* for a repetition: the line "\*1000 p%d@x.org," is repeated with numbers.
-// A body may follow the header; it is inspected where there is a limits.body.
-// What the policy says stands in "want:" and, where the header that goes on is
-// another one, after "---".
+// A testCase is a case of testdata with its settings read. The body that may
+// follow the header is inspected where there is a limits.body.
 type testCase struct {
-	path     string
-	comment  string
-	keys     string // the settings as written, without want
+	*casefile.Case
 	settings Settings
 	message  Message
-	want     string
-	header   string // as written
-	sent     string // as written, what goes on
-	rewrites bool
 }
 
 func readCase(t testing.TB, path string) *testCase {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &testCase{path: path, settings: Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}}
-	top, message, ok := strings.Cut(string(text), "\n\n")
-	if !ok {
-		t.Fatalf("%s: no empty line before the header", path)
-	}
-	for line := range strings.Lines(top + "\n") {
-		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case strings.HasPrefix(line, "#"):
-			c.comment += line
-			continue
-		case key == "want":
-			c.want = value
-			continue
-		case key == "sender":
-			c.message.Sender = value
-		case key == "recipients":
-			c.message.Recipients = strings.Fields(value)
-		case key == "route":
-			c.message.Route = value
-		case key == "user":
-			c.message.User = value
+	c := &testCase{Case: casefile.Read(t, path)}
+	c.settings = Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}
+	for _, s := range c.Settings {
+		switch s.Key {
+		case "sender":
+			c.message.Sender = s.Value
+		case "recipients":
+			c.message.Recipients = strings.Fields(s.Value)
+		case "route":
+			c.message.Route = s.Value
+		case "user":
+			c.message.User = s.Value
 		default:
-			c.set(t, key, value)
+			c.set(t, s.Key, s.Value)
 		}
-		c.keys += line
-	}
-	if c.comment == "" {
-		t.Errorf("%s does not say why it exists", path)
-	}
-	c.header, c.sent, c.rewrites = strings.Cut("\n"+message, "\n---\n")
-	c.header = strings.TrimPrefix(c.header, "\n")
-	if c.rewrites {
-		c.header += "\n"
 	}
 	return c
 }
@@ -129,7 +92,7 @@ func (c *testCase) set(t testing.TB, key, value string) {
 	case "strip_bcc":
 		s.StripBcc = parseTruth(t, key, value)
 	default:
-		t.Fatalf("%s: unknown key %q", c.path, key)
+		t.Fatalf("%s: unknown key %q", c.Path, key)
 	}
 }
 
@@ -179,70 +142,8 @@ func (c *testCase) setRule(t testing.TB, r *Rule, key, value string) {
 	case "reject_hint":
 		r.RejectHint = &value
 	default:
-		t.Fatalf("%s: unknown key %q", c.path, key)
+		t.Fatalf("%s: unknown key %q", c.Path, key)
 	}
-}
-
-// wire turns a header as written into the bytes that are sent.
-func wire(t testing.TB, written string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	for line := range strings.Lines(written) {
-		line = strings.TrimSuffix(line, "\n")
-		if rest, ok := strings.CutPrefix(line, `\*`); ok {
-			count, pattern, _ := strings.Cut(rest, " ")
-			n, err := strconv.Atoi(count)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range n {
-				b.WriteString(strings.ReplaceAll(pattern, "%d", strconv.Itoa(i)))
-			}
-			continue
-		}
-		b.Write(unquote(t, line))
-		b.WriteString("\r\n")
-	}
-	return b.Bytes()
-}
-
-func unquote(t testing.TB, line string) (out []byte) {
-	t.Helper()
-	for i := 0; i < len(line); i++ {
-		switch {
-		case strings.HasPrefix(line[i:], `\x`) && i+4 <= len(line):
-			n, err := strconv.ParseUint(line[i+2:i+4], 16, 8)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, byte(n))
-			i += 3
-		case strings.HasPrefix(line[i:], `\r`):
-			out = append(out, '\r')
-			i++
-		case strings.HasPrefix(line[i:], `\n`):
-			out = append(out, '\n')
-			i++
-		default:
-			out = append(out, line[i])
-		}
-	}
-	return out
-}
-
-// written is the reverse of wire, as far as a case needs it.
-func written(header []byte) string {
-	var b strings.Builder
-	for rest := bytes.ReplaceAll(header, mail.CRLF, []byte("\n")); len(rest) > 0; {
-		r, size := utf8.DecodeRune(rest)
-		if r == utf8.RuneError && size == 1 || r == 0 {
-			fmt.Fprintf(&b, `\x%02x`, rest[0])
-		} else {
-			b.Write(rest[:size])
-		}
-		rest = rest[size:]
-	}
-	return b.String()
 }
 
 // summary is what "want:" says of a verdict.
@@ -273,18 +174,14 @@ func summary(v *Verdict) string {
 }
 
 func TestCases(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+	for _, path := range casefile.Paths(t, "testdata", "*") {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(path, "testdata/"), ".txt"), func(t *testing.T) {
 			c := readCase(t, path)
 			p, err := New(c.settings)
 			if err != nil {
 				t.Fatal(err)
 			}
-			header := wire(t, c.header)
+			header := casefile.Wire(t, c.Message)
 			c.message.Header = header
 			if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
 				c.message.Header, c.message.Body = header[:end+4], header[end+4:]
@@ -295,21 +192,21 @@ func TestCases(t *testing.T) {
 			}
 			got := summary(&v)
 			if *update {
-				c.write(t, &v)
+				c.Write(t, got, v.Rewritten, c.goesOn(&v))
 				return
 			}
-			if got != c.want {
-				t.Errorf("%s\ngot  %s\nwant %s", c.comment, got, c.want)
+			if got != c.Want {
+				t.Errorf("%s\ngot  %s\nwant %s", c.Comment, got, c.Want)
 			}
 			want := header
-			if c.rewrites {
-				want = wire(t, c.sent)
+			if c.Rewrites {
+				want = casefile.Wire(t, c.Sent)
 			}
 			if sent := c.goesOn(&v); !v.Refused() && !bytes.Equal(sent, want) {
-				t.Errorf("%s\nsends %q\nwant  %q", c.comment, sent, want)
+				t.Errorf("%s\nsends %q\nwant  %q", c.Comment, sent, want)
 			}
-			if v.Rewritten != c.rewrites {
-				t.Errorf("%s\nrewritten: %v, want %v", c.comment, v.Rewritten, c.rewrites)
+			if v.Rewritten != c.Rewrites {
+				t.Errorf("%s\nrewritten: %v, want %v", c.Comment, v.Rewritten, c.Rewrites)
 			}
 		})
 	}
@@ -337,14 +234,18 @@ func inBody(m *Message) int {
 	return s.Count()
 }
 
-// write puts what the policy says into the case's file.
-func (c *testCase) write(t *testing.T, v *Verdict) {
-	t.Helper()
-	text := c.comment + c.keys + "want: " + summary(v) + "\n\n" + c.header
-	if v.Rewritten {
-		text += "---\n" + written(c.goesOn(v))
-	}
-	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
+func TestNoBodyLimitIsHigherThanWhatIsCounted(t *testing.T) {
+	settings := Settings{InspectBody: true, Body: body.MaxCount, Action: Reject, BareNewline: RejectBare}
+	p, err := New(settings)
+	if err != nil {
 		t.Fatal(err)
+	}
+	v := p.Decide(Message{Header: []byte("Subject: x\r\n\r\n")})
+	if v = v.WithBody(body.MaxCount + 1); !v.Refused() {
+		t.Error("the highest limit lets pass what could not be counted")
+	}
+	settings.Body++
+	if _, err := New(settings); err == nil || !strings.HasPrefix(err.Error(), "limits.body: ") {
+		t.Errorf("a limit that could never be exceeded: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"sendguard/policy/body"
 	"sendguard/policy/mail"
 )
 
@@ -101,8 +102,8 @@ func (v *values) check() error {
 			return fmt.Errorf("limits: %d is less than zero", limit)
 		}
 	}
-	if v.body > MaxInBody {
-		return fmt.Errorf("limits.body: %d is more than %d", v.body, MaxInBody)
+	if v.body > body.MaxCount {
+		return fmt.Errorf("limits.body: %d is more than %d", v.body, body.MaxCount)
 	}
 	if len(v.hint) > maxHint {
 		return fmt.Errorf("reject_hint: longer than %d characters", maxHint)

@@ -1,6 +1,9 @@
 package policy
 
-import "sendguard/policy/mail"
+import (
+	"sendguard/policy/body"
+	"sendguard/policy/mail"
+)
 
 // A bodyLimit is what a verdict on a header leaves for the body to decide.
 type bodyLimit struct {
@@ -82,3 +85,17 @@ func (v *Verdict) overrides(n int) (found bool, wrong int) {
 	}
 	return found, wrong
 }
+
+// NewBodyScanner counts what the body behind a header shows, the addresses of the
+// envelope's sender left out. stuffed says that the pieces come as they do on the
+// wire (RFC 5321 section 4.5.2).
+func NewBodyScanner(header []byte, sender string, stuffed bool) *body.Counter {
+	h := mail.ParseHeader(header)
+	return body.NewCounter(header, ownAddresses(&h, sender), stuffed)
+}
+
+// A BodyScanner counts what a body shows.
+type BodyScanner = body.Counter
+
+// MaxInBody is the highest limit for the addresses that a body may show.
+const MaxInBody = body.MaxCount

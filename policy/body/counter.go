@@ -1,4 +1,4 @@
-package policy
+package body
 
 import (
 	"hash/maphash"
@@ -6,9 +6,9 @@ import (
 	"sendguard/policy/mail"
 )
 
-// MaxInBody is the highest limit for the addresses that a body may show: a
+// MaxCount is the highest limit for the addresses that a body may show: a
 // BodyScanner counts no further than one more.
-const MaxInBody = 1 << 17
+const MaxCount = 1 << 17
 
 // A BodyScanner counts the distinct addresses that the body of a message
 // shows: in its text, and in the lists and messages that are attached to it.
@@ -19,7 +19,7 @@ const MaxInBody = 1 << 17
 // The sender's own addresses do not count, nor does the quoted message below
 // a reply (see replyFilter), nor what has the form of an address and is none
 // (see scanText).
-type BodyScanner struct {
+type Counter struct {
 	own     *mail.AddressSet
 	found   hashSet
 	key     []byte // of the address at hand
@@ -30,11 +30,10 @@ type BodyScanner struct {
 }
 
 // NewBodyScanner takes the header of a message, without dot-stuffing and with
-// the empty line that ends it, and the envelope's sender. stuffed says that
-// the pieces come as they do on the wire (RFC 5321 section 4.5.2).
-func NewBodyScanner(header []byte, sender string, stuffed bool) *BodyScanner {
-	h := mail.ParseHeader(header)
-	s := &BodyScanner{own: ownAddresses(&h, sender)}
+// the empty line that ends it, and the addresses that do not count. stuffed says
+// that the pieces come as they do on the wire (RFC 5321 section 4.5.2).
+func NewCounter(header []byte, own *mail.AddressSet, stuffed bool) *Counter {
+	s := &Counter{own: own}
 	s.top = newPartReader(s, false)
 	s.top.Write(header)
 	s.top.stuffed = stuffed
@@ -42,10 +41,10 @@ func NewBodyScanner(header []byte, sender string, stuffed bool) *BodyScanner {
 }
 
 // Write takes the next piece of the body.
-func (s *BodyScanner) Write(piece []byte) { s.top.Write(piece) }
+func (s *Counter) Write(piece []byte) { s.top.Write(piece) }
 
 // Close says that the body has ended.
-func (s *BodyScanner) Close() {
+func (s *Counter) Close() {
 	if !s.closed {
 		s.closed = true
 		s.top.Close()
@@ -53,20 +52,20 @@ func (s *BodyScanner) Close() {
 }
 
 // Count returns how many distinct addresses the body has shown so far, or
-// MaxInBody+1 where that are too many to be counted. It never falls.
-func (s *BodyScanner) Count() int {
+// MaxCount+1 where that are too many to be counted. It never falls.
+func (s *Counter) Count() int {
 	if s.beyond {
-		return MaxInBody + 1
+		return MaxCount + 1
 	}
 	return s.found.n
 }
 
 // Memory returns how many bytes the scanner may hold at this moment.
-func (s *BodyScanner) Memory() int { return s.readers*mail.ReaderMemory + s.found.memory() }
+func (s *Counter) Memory() int { return s.readers*mail.ReaderMemory + s.found.memory() }
 
 // hash returns what an address is remembered by. It is zero for the sender's
 // own addresses.
-func (s *BodyScanner) hash(local, domain []byte) uint64 {
+func (s *Counter) hash(local, domain []byte) uint64 {
 	s.key = append(mail.NormalLocal(s.key[:0], local), '@')
 	s.key = mail.NormalDomain(s.key, domain)
 	if s.own.Has(s.key) {

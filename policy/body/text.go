@@ -1,4 +1,4 @@
-package policy
+package body
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 // A textScanner counts the addresses in text, line by line. A line that is too
 // long to be held is read in pieces that are cut between words.
 type textScanner struct {
-	scan   *BodyScanner
+	scan   *Counter
 	reply  *replyFilter // nil: everything counts
 	html   bool         // the lines are as in the source, with character references, and ended by the caller
 	header bool         // they are the value of a header field

@@ -1,15 +1,15 @@
-package policy
+package body
 
 // A hashSet is a set of addresses by their hashes, none of which is zero. With
-// 64 bits, two of MaxInBody addresses are taken for one in a message of four
+// 64 bits, two of MaxCount addresses are taken for one in a message of four
 // thousand million.
 type hashSet struct {
 	table []uint64 // open addressing
-	n     int      // at most MaxInBody+1
+	n     int      // at most MaxCount+1
 }
 
 func (s *hashSet) add(hash uint64) {
-	if s.n > MaxInBody {
+	if s.n > MaxCount {
 		return
 	}
 	if 2*s.n >= len(s.table) {

@@ -1,4 +1,4 @@
-package policy
+package body
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // boundary has the first one that comes, and a part whose header does not end
 // properly is text from there on. What stands round the parts is text, too.
 type partReader struct {
-	scan     *BodyScanner
+	scan     *Counter
 	attached bool // inside of an attached message, where everything counts
 	stuffed  bool
 
@@ -38,7 +38,7 @@ type boundary struct {
 	attached bool
 }
 
-func newPartReader(s *BodyScanner, attached bool) *partReader {
+func newPartReader(s *Counter, attached bool) *partReader {
 	s.readers++
 	r := &partReader{scan: s, attached: attached}
 	r.lines = mail.LineCutter{Max: mail.MaxLine, Line: r.line}
