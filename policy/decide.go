@@ -21,7 +21,7 @@ type Message struct {
 	User string
 	// Organisations has them counted even where no limit needs it.
 	Organisations bool
-	// Body is the begin of the body, as far as WantsBody asks for it. BodyCut says
+	// Body is the start of the body, as far as WantsBody asks for it. BodyCut says
 	// that the body goes on behind it.
 	Body    []byte
 	BodyCut bool
@@ -47,7 +47,7 @@ func (p *Policy) Decide(m Message) Verdict {
 		v.Reason, v.Count, v.Limit = d.rule.exceeded(v.Exposure)
 		v.CountOf = v.Reason
 	}
-	e := d.stripped()
+	e := d.withoutBcc()
 	if v.Reason != ReasonNone {
 		e.add(d.overLimit(&v))
 	}
@@ -94,7 +94,7 @@ func (m *Message) takeApart() *decision {
 	}
 	if outer.Has(mail.DKIMSignature) { // it covers the body, too
 		for i := range w.Found {
-			w.Found[i].Fixed = true
+			w.Found[i].Frozen = true
 		}
 	}
 	d := &decision{message: m, headers: append([]mail.ShownHeader{{Header: outer}}, w.Found...)}
@@ -103,18 +103,18 @@ func (m *Message) takeApart() *decision {
 	return d
 }
 
-// hidden reports a field that is taken out before the message goes on.
-func (d *decision) hidden(h *mail.ShownHeader, f mail.Field) bool {
-	return d.StripBcc && (f.Kind == mail.Bcc || f.Kind == mail.ResentBcc) && !h.Fixed && !d.signed[f.Kind]
+// takesOut reports a field that is taken out before the message goes on.
+func (d *decision) takesOut(h *mail.ShownHeader, f mail.Field) bool {
+	return d.StripBcc && (f.Kind == mail.Bcc || f.Kind == mail.ResentBcc) && !h.Frozen && !d.signed[f.Kind]
 }
 
-// stripped takes out the fields that are hidden.
-func (d *decision) stripped() edits {
+// withoutBcc takes out the fields that must not go on.
+func (d *decision) withoutBcc() edits {
 	e := make(edits, len(d.headers))
 	for n := range d.headers {
 		h := &d.headers[n]
 		for _, f := range h.Fields {
-			if d.hidden(h, f) {
+			if d.takesOut(h, f) {
 				e[n] = append(e[n], cut{start: f.Start, end: f.End})
 			}
 		}
@@ -143,7 +143,7 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 	case Bcc:
 		e, changed = d.conceal()
 	case Individual:
-		e, changed = d.single()
+		e, changed = d.showRecipientAlone()
 	default:
 		return nil
 	}
@@ -162,19 +162,6 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 	}
 	v.Concealed = v.Exposure.Visible - after.Visible
 	return e
-}
-
-// repeats reports whether a copy of the header that cannot change shows what a
-// rewrite would take out of sight.
-func (d *decision) repeats(action Action) bool {
-	for _, h := range d.headers {
-		for _, f := range h.Fields {
-			if h.Fixed && concealed[f.Kind] && (d.showsOutside(h.Value(f)) || action == Individual && d.showsOthers(h.Value(f))) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // exceeded names the first limit that an exposure exceeds.

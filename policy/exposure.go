@@ -66,7 +66,7 @@ func (d *decision) expose(headers []mail.ShownHeader) Exposure {
 	for n := range headers {
 		h := &headers[n]
 		for _, f := range h.Fields {
-			if mail.HoldsAddresses[f.Kind] && !d.hidden(h, f) {
+			if mail.HoldsAddresses[f.Kind] && !d.takesOut(h, f) {
 				count(f.Kind, h.Value(f))
 			}
 		}

@@ -148,7 +148,7 @@ func (f *Fingerprint) reader(h *mail.Header) io.WriteCloser {
 type referenceFilter struct {
 	to     io.Writer
 	inside bool   // of a name
-	held   []byte // what may be the begin of a reference
+	held   []byte // what may be the start of a reference
 }
 
 var reference = []byte("cid:")
@@ -189,7 +189,7 @@ func (r *referenceFilter) Close() error {
 	return nil
 }
 
-// delimiter reports a line that parts a body, and whether it is the last one.
+// delimiter reports a line that separates a body, and whether it is the last one.
 func (f *Fingerprint) delimiter(line []byte) (closing, ok bool) {
 	rest, ok := bytes.CutPrefix(bytes.TrimRight(line, " \t\r\n"), []byte("--"))
 	if !ok {

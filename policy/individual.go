@@ -6,14 +6,14 @@ import (
 	"sendguard/policy/mail"
 )
 
-// single takes every address out of the fields that show them, in the message's
+// showRecipientAlone takes every address out of the fields that show them, in the message's
 // header and in its copies, and makes room for a To field in each. It returns
 // the edits, and the kinds of the message's fields that they change.
-func (d *decision) single() (e edits, changed [mail.Kinds]bool) {
+func (d *decision) showRecipientAlone() (e edits, changed [mail.Kinds]bool) {
 	e = make(edits, len(d.headers))
 	for n := range d.headers {
 		h := &d.headers[n]
-		if h.Fixed {
+		if h.Frozen {
 			continue
 		}
 		to := -1 // the cut whose place the To field takes: that of To, or the first
@@ -78,26 +78,6 @@ func (d *decision) mailboxes() map[string][]byte {
 	return found
 }
 
-// withoutGroupName returns an item of a list without the name of a group that
-// begins with it (RFC 5322 section 3.4).
-func withoutGroupName(item []byte) []byte {
-	for i := 0; i < len(item); i++ {
-		switch item[i] {
-		case '"', '(':
-			end, ok := mail.Closing(item, i)
-			if !ok {
-				return item
-			}
-			i = end - 1
-		case '<', '@':
-			return item
-		case ':':
-			return item[i+1:]
-		}
-	}
-	return item
-}
-
 // overrides is that of a Verdict, for all copies.
 func (c *copier) overrides(n int) (found bool, wrong int) {
 	wrong = -1
@@ -118,7 +98,7 @@ func (v *Verdict) HasCopies() bool { return v.copies != nil }
 
 // CopyFor returns the copy of a message that HasCopies for one recipient, a
 // forward-path of the envelope without angle brackets: its header
-// and the begin of its body. It shows that recipient alone. What the Message was
+// and the start of its body. It shows that recipient alone. What the Message was
 // decided from need not be there any more.
 func (v *Verdict) CopyFor(recipient string) (header, body []byte) {
 	set := mail.NewAddressSet()

@@ -12,7 +12,7 @@ import (
 // and means to: an invitation (RFC 5545), or Outlook's TNEF.
 var attendeesPart = regexp.MustCompile(`(?i)\r\ncontent-type[ \t]*:(?:[ \t]|\r\n[ \t]|\([^()\r\n]*\))*"?(?:text/calendar|application/(?:ms-|vnd\.ms-)tnef)\b`)
 
-// isCalendar reports a message that is an invitation, or has one in the begin
+// isCalendar reports a message that is an invitation, or has one in the start
 // of its body.
 func isCalendar(h *mail.Header, body []byte) bool {
 	return slices.Contains(h.MediaTypes(), "text/calendar") || attendeesPart.Match(body)

@@ -44,7 +44,7 @@ func (d *decision) override(wanted int) (found bool, wrong int, e edits) {
 	e[0] = cuts
 	for n := 1; n < len(d.headers); n++ {
 		switch h := &d.headers[n]; {
-		case !h.Fixed:
+		case !h.Frozen:
 			_, _, e[n] = findTag(&h.Header, wanted)
 		case h.Has(mail.Subject):
 			return found, wrong, nil

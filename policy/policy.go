@@ -10,14 +10,6 @@ import (
 // RulePolicy is the name of the rule where no other matched: the policy itself.
 const RulePolicy = "policy"
 
-// A Limit is how many addresses may be shown, or Unlimited.
-type Limit int
-
-// Unlimited is no limit. Zero is one: nothing may be shown.
-const Unlimited Limit = -1
-
-func (l Limit) exceededBy(n int) bool { return l != Unlimited && n > int(l) }
-
 // A BareNewline says what becomes of a message with a CR or LF that stands
 // alone (RFC 5321 section 2.3.8).
 type BareNewline string
@@ -104,7 +96,7 @@ func (p *Policy) RuleNames() []string {
 
 // WantsBody returns how many bytes of the body, at most MaxBody, Decide needs to
 // see beside the header: there may be a copy of the header in it or, where that
-// matters, an invitation. body is its begin, as far as it has come; where the
+// matters, an invitation. body is its start, as far as it has come; where the
 // result is no more than its length, that will do.
 func (p *Policy) WantsBody(raw, body []byte) int {
 	h := mail.ParseHeader(raw)

@@ -93,3 +93,40 @@ func (d *decision) afterwards(e edits) []mail.ShownHeader {
 	}
 	return after
 }
+
+// rewriteRefusal says why the addresses of a message cannot be taken out of its
+// header, in fields of the kinds that would change: they would still be somewhere, or a signature would break.
+func (d *decision) rewriteRefusal(changed [mail.Kinds]bool) Reason {
+	for kind, is := range changed {
+		if is && d.signed[kind] {
+			return ReasonSigned
+		}
+	}
+	for n := range d.headers { // of the parts that a copy may be in, too
+		for _, media := range d.headers[n].MediaTypes() {
+			switch media {
+			case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
+				return ReasonSealed
+			case "application/ms-tnef", "application/vnd.ms-tnef":
+				return ReasonAttendees
+			}
+		}
+	}
+	if isCalendar(d.outer, d.message.Body) {
+		return ReasonAttendees
+	}
+	return ReasonNone
+}
+
+// repeats reports whether a copy of the header that cannot change shows what a
+// rewrite would take out of sight.
+func (d *decision) repeats(action Action) bool {
+	for _, h := range d.headers {
+		for _, f := range h.Fields {
+			if h.Frozen && concealed[f.Kind] && (d.showsOutside(h.Value(f)) || action == Individual && d.showsOthers(h.Value(f))) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -126,7 +126,7 @@ func isFolded(value []byte) bool {
 }
 
 // takeBlank makes a tag with blanks on both sides take one of them along. A
-// blank that begins a folded line must stay, and one that parts an encoded
+// blank that begins a folded line must stay, and one that separates an encoded
 // word from text (RFC 2047 section 5).
 func (s *subject) takeBlank(t *tag) {
 	before, after := t.start-1, t.end
@@ -151,7 +151,7 @@ func (s *subject) removable(i, beyond int, t tag) bool {
 	if p.start > 0 && s.value[p.start-1] == '\n' {
 		return false
 	}
-	if t.start <= 1 || t.end >= len(s.text)-1 { // nothing to part
+	if t.start <= 1 || t.end >= len(s.text)-1 { // nothing to separate
 		return true
 	}
 	return !s.inWordThatStays(beyond, t) && !s.inWordThatStays(t.start, t) && !s.inWordThatStays(t.end-1, t)

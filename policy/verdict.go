@@ -80,7 +80,7 @@ type Verdict struct {
 	Override, Outside bool
 	Hint              string
 
-	// Header is the header to send, Body the begin of the body: the bytes that
+	// Header is the header to send, Body the start of the body: the bytes that
 	// came, or a copy of them with what had to go cut out. They are nil where the
 	// message is refused, and where it HasCopies.
 	Header, Body []byte

@@ -31,7 +31,7 @@ type partReader struct {
 	content  io.WriteCloser // nil where it does not count
 }
 
-// A boundary parts the parts of a multipart.
+// A boundary separates the parts of a multipart.
 type boundary struct {
 	text     string // "" where it is not known yet
 	digest   bool   // its parts are messages (RFC 2046 section 5.1.5)

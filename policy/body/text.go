@@ -18,7 +18,7 @@ type textScanner struct {
 	header bool         // they are the value of a header field
 	utf7   bool
 	line   []byte
-	goesOn bool // line is not the begin of one
+	goesOn bool // line is not the start of one
 	plain  []byte
 }
 

@@ -71,7 +71,7 @@ func (d *Base64Decoder) Close() error {
 // nothing stands for itself.
 type QuotedPrintableDecoder struct {
 	To   io.WriteCloser
-	Rest []byte // of a piece: the begin of an encoded byte
+	Rest []byte // of a piece: the start of an encoded byte
 	Out  []byte
 }
 
@@ -162,7 +162,7 @@ type closingBuffer struct{ bytes.Buffer }
 
 func (*closingBuffer) Close() error { return nil }
 
-// decodeQuotedPrintable decodes the begin of a body at once.
+// decodeQuotedPrintable decodes the start of a body at once.
 func decodeQuotedPrintable(body []byte) []byte {
 	var text closingBuffer
 	d := &QuotedPrintableDecoder{To: &text}

@@ -15,8 +15,8 @@ import (
 // or a copy of it in the body.
 type ShownHeader struct {
 	Header
-	At    int  // where a copy stands in the body
-	Fixed bool // it cannot change: signed, or written in another way
+	At     int  // where a copy stands in the body
+	Frozen bool // it cannot change: signed, or written in another way
 }
 
 // A walk goes through the first parts of a body.
@@ -35,7 +35,7 @@ const (
 	MaxHeaders = 32
 )
 
-// Copies looks for copies of h in the begin of a body. What is wrong with one
+// Copies looks for copies of h in the start of a body. What is wrong with one
 // does not matter, but where it ends.
 func (h *Header) Copies(body []byte) walk {
 	w := walk{body: body}

@@ -14,7 +14,7 @@ import (
 func (d *decision) conceal() (e edits, changed [mail.Kinds]bool) {
 	e = make(edits, len(d.headers))
 	for n := range d.headers {
-		if h := &d.headers[n]; !h.Fixed {
+		if h := &d.headers[n]; !h.Frozen {
 			e[n] = d.concealIn(h, func(kind mail.Kind) { changed[kind] = changed[kind] || n == 0 })
 		}
 	}
@@ -55,7 +55,7 @@ func (d *decision) concealable(h *mail.ShownHeader) iter.Seq[mail.Field] {
 	replyTo := mail.DistinctAddresses(h.Values(mail.ReplyTo)...)
 	return func(yield func(mail.Field) bool) {
 		for _, f := range h.Fields {
-			if !concealed[f.Kind] || d.hidden(h, f) || f.Kind == mail.ReplyTo && replyTo.Len() == 1 {
+			if !concealed[f.Kind] || d.takesOut(h, f) || f.Kind == mail.ReplyTo && replyTo.Len() == 1 {
 				continue
 			}
 			if !yield(f) {
@@ -80,33 +80,6 @@ func ownMailbox(h *mail.Header) []byte {
 		return nil
 	}
 	return append(bytes.TrimSuffix(bytes.Clone(bodies[0]), mail.CRLF), mail.CRLF...)
-}
-
-// fieldBody writes mailboxes as the value of a field.
-func fieldBody(mailboxes [][]byte) []byte {
-	value := append([]byte{' '}, bytes.Join(mailboxes, []byte(",\r\n\t"))...)
-	return append(value, mail.CRLF...)
-}
-
-// showsOutside reports whether a value shows an address that must go.
-func (d *decision) showsOutside(value []byte) (outside bool) {
-	set := mail.NewAddressSet()
-	mail.ScanAddresses(value, func(local, domain []byte) {
-		if normal, added := set.Add(local, domain); added {
-			outside = outside || !d.internal.Has(normal) && !d.own.Has(set.Key(set.Len()-1))
-		}
-	})
-	return outside
-}
-
-// showsOthers reports whether a value shows an address that is not the sender's.
-func (d *decision) showsOthers(value []byte) bool {
-	for address := range mail.DistinctAddresses(value).All() {
-		if !d.own.Has(address) {
-			return true
-		}
-	}
-	return false
 }
 
 // keptMailboxes returns the mailboxes of an address field that may stay: as
@@ -145,103 +118,4 @@ func (d *decision) keptMailboxes(value []byte) (kept [][]byte) {
 		return nil
 	}
 	return kept
-}
-
-// isPlainAddress reports an address that can be written without its context:
-// atoms, an @ and a domain name (RFC 5322 section 3.4.1).
-func isPlainAddress(address []byte) bool {
-	for _, c := range address {
-		if c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte(`()<>,;:"\[]`), c) >= 0 {
-			return false
-		}
-	}
-	return !bytes.Contains(address, mail.EncodedWordStart)
-}
-
-// isMailbox reports an item of a list that is one mailbox and nothing else: no
-// part of a group, and all that it opens it closes.
-func isMailbox(item []byte) bool {
-	angles := 0
-	for i := 0; i < len(item); i++ {
-		switch c := item[i]; c {
-		case '"', '(':
-			end, ok := mail.Closing(item, i)
-			if !ok {
-				return false
-			}
-			i = end - 1
-		case '<':
-			angles++
-		case '>':
-			angles--
-		case ':', ')', 0:
-			return false
-		}
-		if angles < 0 || angles > 1 {
-			return false
-		}
-	}
-	return angles == 0
-}
-
-// splitList parts an address list at its commas and semicolons, but for those
-// in quoted strings, comments and encoded words. Items that show nothing are
-// left out.
-func splitList(value []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		start, openCount, nextEncoded := 0, 0, 0
-		for i := 0; i <= len(value); i++ {
-			if i == len(value) || value[i] == ',' || value[i] == ';' {
-				if item := value[start:i]; bytes.IndexByte(item, '@') >= 0 || bytes.Contains(item, mail.EncodedWordStart) {
-					if !yield(item) {
-						return
-					}
-				}
-				start = i + 1
-				continue
-			}
-			switch c := value[i]; {
-			case c == '=' && i >= nextEncoded:
-				w, ok := mail.NextWord(value, i)
-				switch {
-				case !ok:
-					nextEncoded = len(value)
-				case w.Start == i:
-					i = w.End - 1
-				default:
-					nextEncoded = w.Start
-				}
-			case (c == '"' || c == '(') && openCount <= mail.MaxOpenComments:
-				if end, ok := mail.Closing(value, i); ok {
-					i = end - 1
-				} else {
-					openCount++
-				}
-			}
-		}
-	}
-}
-
-// rewriteRefusal says why the addresses of a message cannot be taken out of its
-// header, in fields of the kinds that would change: they would still be somewhere, or a signature would break.
-func (d *decision) rewriteRefusal(changed [mail.Kinds]bool) Reason {
-	for kind, is := range changed {
-		if is && d.signed[kind] {
-			return ReasonSigned
-		}
-	}
-	for n := range d.headers { // of the parts that a copy may be in, too
-		for _, media := range d.headers[n].MediaTypes() {
-			switch media {
-			case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime":
-				return ReasonSealed
-			case "application/ms-tnef", "application/vnd.ms-tnef":
-				return ReasonAttendees
-			}
-		}
-	}
-	if isCalendar(d.outer, d.message.Body) {
-		return ReasonAttendees
-	}
-	return ReasonNone
 }
