@@ -31,7 +31,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func benchmarkDecide(b *testing.B, header []byte) {
-	benchmarkPolicy(b, header, Settings{External: 10, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	benchmarkPolicy(b, header, Settings{Limits: Limits{External: 10, Organisations: Unlimited, Total: Unlimited}, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
 }
 
 func benchmarkPolicy(b *testing.B, header []byte, s Settings) {
@@ -117,7 +117,7 @@ func BenchmarkHostileBcc(b *testing.B) {
 					text = "Cc: c@d" + text + "\r\n"
 				}
 				benchmarkPolicy(b, []byte("From: me@home.org\r\nTo: a@x.org, b@y.org\r\n"+text+"\r\n"),
-					Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 0, Organisations: 1, Total: 5, Action: Bcc, Override: true, StripBcc: true, BareNewline: RejectBare})
+					Settings{Limits: Limits{External: 0, Organisations: 1, Total: 5}, InternalDomains: []string{"home.org", ".home.org"}, Action: Bcc, Override: true, StripBcc: true, BareNewline: RejectBare})
 			})
 		}
 	}

@@ -44,8 +44,9 @@ func (p *Policy) Decide(m Message) Verdict {
 		return v
 	}
 	if d.rule.action != Allow {
-		v.Reason, v.Count, v.Limit = d.rule.exceeded(v.Exposure)
-		v.CountOf = v.Reason
+		if c, over := d.rule.limits.exceeded(&v.Exposure); over {
+			v.over(c, d.rule.limits[c])
+		}
 	}
 	e := d.withoutBcc()
 	if v.Reason != ReasonNone {
@@ -133,7 +134,7 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 			return e
 		}
 		v.Claimed = wrong
-		if wrong >= 0 && v.Action != Report && d.rule.body == Unlimited { // else it may be that of the body
+		if wrong >= 0 && v.Action != Report && d.rule.limits[InBody] == Unlimited { // else it may be that of the body
 			v.Action = Reject // a rewrite is not what the sender asked for
 			return nil
 		}
@@ -152,27 +153,14 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 		return nil
 	}
 	after := d.expose(d.afterwards(e))
-	switch reason, _, _ := d.rule.exceeded(after); {
+	switch _, over := d.rule.limits.exceeded(&after); {
 	case d.repeats(v.Action):
 		v.Action, v.Reason = Reject, ReasonSigned
 		return nil
-	case reason != ReasonNone:
+	case over:
 		v.Action = Reject
 		return nil
 	}
 	v.Concealed = v.Exposure.Visible - after.Visible
 	return e
-}
-
-// exceeded names the first limit that an exposure exceeds.
-func (r *values) exceeded(e Exposure) (Reason, int, Limit) {
-	switch {
-	case r.external.exceededBy(e.External):
-		return ReasonTooManyExternal, e.External, r.external
-	case r.organisations.exceededBy(e.Organisations):
-		return ReasonTooManyOrganisations, e.Organisations, r.organisations
-	case r.total.exceededBy(e.Visible):
-		return ReasonTooManyTotal, e.Visible, r.total
-	}
-	return ReasonNone, 0, Unlimited
 }

@@ -8,7 +8,7 @@ import (
 // TestCountsThatMustBeRight holds the counts that real incidents, and the bug
 // trackers of other projects, have made famous: each value is a To field.
 func TestCountsThatMustBeRight(t *testing.T) {
-	p, err := New(Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: NoLimits(), Action: Reject, BareNewline: RejectBare})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestCountsThatMustBeRight(t *testing.T) {
 // TestCopiesDoNotNeedTheHeaderAnyMore: what it was read into is used for the
 // body while copies go out, which once put pieces of the body into their To.
 func TestCopiesDoNotNeedTheHeaderAnyMore(t *testing.T) {
-	p, err := New(Settings{External: 1, Organisations: Unlimited, Total: Unlimited, Action: Individual, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: Limits{External: 1, Organisations: Unlimited, Total: Unlimited}, Action: Individual, BareNewline: RejectBare})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func FuzzDecide(f *testing.F) {
 			f.Add(message)
 		}
 	}
-	p, err := New(Settings{InternalDomains: []string{"home.org", ".home.org"}, External: 1, Organisations: Unlimited, Total: 3, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: Limits{External: 1, Organisations: Unlimited, Total: 3}, InternalDomains: []string{"home.org", ".home.org"}, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func FuzzConceal(f *testing.F) {
 	for _, to := range []string{"a@x.org, ann@home.org", "\"ann@x.org\" <ann@home.org>", "team: a@x.org, b@home.org;", "(a@x.org) ann@home.org", "=?utf-8?q?a=40x.org?= <ann@home.org>", "a@x.org ann@home.org"} {
 		f.Add([]byte("From: me@home.org\r\nX-A: b\r\n c\r\nTo: " + to + "\r\nCc: " + to + "\r\nSubject: x\r\n\r\n"))
 	}
-	p, err := New(Settings{InternalDomains: []string{"home.org"}, External: 0, Organisations: Unlimited, Total: Unlimited, Action: Bcc, StripBcc: true, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: Limits{External: 0, Organisations: Unlimited, Total: Unlimited}, InternalDomains: []string{"home.org"}, Action: Bcc, StripBcc: true, BareNewline: RejectBare})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func FuzzIndividual(f *testing.F) {
 		f.Add([]byte("From: me@home.org\r\nTo: "+to+"\r\nCc: "+to+"\r\nSubject: x\r\n\r\n"), []byte{}, "a@x.org")
 		f.Add([]byte("From: me@home.org\r\nTo: "+to+"\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"), []byte("--b\r\nTo: "+to+"\r\n\r\nHello\r\n"), "@r.org:\"a b\"@x.org")
 	}
-	p, err := New(Settings{External: 0, Organisations: Unlimited, Total: Unlimited, Action: Individual, StripBcc: true, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: Limits{External: 0, Organisations: Unlimited, Total: Unlimited}, Action: Individual, StripBcc: true, BareNewline: RejectBare})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func FuzzCopies(f *testing.F) {
 	many := strings.Repeat("multipart/a; boundary=a; boundary=b; boundary=c\r\nContent-Type: ", 20)
 	f.Add([]byte(many), []byte(strings.Repeat("--a\r\nContent-Type: "+many+"x\r\n\r\n--b\r\n\r\n--c\r\nTo: a@x.org\r\n\r\n", 20)))
 	f.Add([]byte("message/rfc822"), []byte("Content-Type: multipart/signed; boundary=\"\"\r\nTo: a@x.org\r\n\r\n"))
-	p, err := New(Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, BareNewline: RejectBare})
+	p, err := New(Settings{Limits: NoLimits(), Action: Reject, BareNewline: RejectBare})
 	if err != nil {
 		f.Fatal(err)
 	}

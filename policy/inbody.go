@@ -18,7 +18,8 @@ func (d *decision) leftToBody(v *Verdict) bodyLimit {
 	if d.rule.action == Allow || v.Refused() || v.Action == Report || v.Action == Override {
 		return bodyLimit{limit: Unlimited}
 	}
-	return bodyLimit{d.rule.body, d.rule.action, d.rule.override && d.rule.body != Unlimited && hasTag(d.outer)}
+	limit := d.rule.limits[InBody]
+	return bodyLimit{limit, d.rule.action, d.rule.override && limit != Unlimited && hasTag(d.outer)}
 }
 
 // hasTag reports an override tag in the Subject, whatever its number.
@@ -54,7 +55,7 @@ func (v Verdict) WithBody(n int) Verdict {
 	default:
 		return v
 	}
-	v.Reason, v.CountOf, v.Count, v.Limit = ReasonTooManyInBody, ReasonTooManyInBody, n, v.body.limit
+	v.over(InBody, v.body.limit)
 	if v.AwaitsBody() {
 		found, wrong := v.overrides(n)
 		if found {

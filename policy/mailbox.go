@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"iter"
+
 	"sendguard/policy/mail"
 )
 

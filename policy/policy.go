@@ -26,11 +26,8 @@ var BareNewlines = []BareNewline{RejectBare, NormalizeBare}
 type Settings struct {
 	InternalDomains []string // example.com; .example.com for its subdomains
 	PersonalDomains []string // further providers of personal mailboxes
-	External        Limit    // most outside addresses shown
-	Organisations   Limit    // most organisations of outside addresses
-	Total           Limit    // most addresses shown
-	InspectBody     bool     // look for addresses in bodies, too
-	Body            Limit    // most addresses shown in a body, where they are looked for
+	Limits          Limits
+	InspectBody     bool // look for addresses in bodies, too: Limits[InBody]
 	Action          Action
 	Override        bool // [show N] in the Subject lifts the limits
 	StripBcc        bool // take Bcc and Resent-Bcc out
@@ -82,7 +79,7 @@ func New(s Settings) (*Policy, error) {
 // note notes what deciding with some values takes.
 func (p *Policy) note(v *values) {
 	p.wantsBody = p.wantsBody || v.action == Bcc || v.action == Individual
-	p.organisations = p.organisations || v.organisations != Unlimited
+	p.organisations = p.organisations || v.limits[Organisations] != Unlimited
 }
 
 // RuleNames lists what Rule of a verdict may be.

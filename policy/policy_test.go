@@ -25,7 +25,7 @@ type testCase struct {
 func readCase(t testing.TB, path string) *testCase {
 	t.Helper()
 	c := &testCase{Case: casefile.Read(t, path)}
-	c.settings = Settings{External: Unlimited, Organisations: Unlimited, Total: Unlimited, Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}
+	c.settings = Settings{Limits: NoLimits(), Action: Reject, Override: true, StripBcc: true, BareNewline: RejectBare}
 	for _, s := range c.Settings {
 		switch s.Key {
 		case "sender":
@@ -76,15 +76,15 @@ func (c *testCase) set(t testing.TB, key, value string) {
 	case "personal_domains":
 		s.PersonalDomains = strings.Fields(value)
 	case "limits.organisations":
-		s.Organisations = parseLimit(t, key, value)
+		s.Limits[Organisations] = parseLimit(t, key, value)
 	case "internal_domains":
 		s.InternalDomains = strings.Fields(value)
 	case "limits.external":
-		s.External = parseLimit(t, key, value)
+		s.Limits[External] = parseLimit(t, key, value)
 	case "limits.total":
-		s.Total = parseLimit(t, key, value)
+		s.Limits[Total] = parseLimit(t, key, value)
 	case "limits.body":
-		s.InspectBody, s.Body = true, parseLimit(t, key, value)
+		s.InspectBody, s.Limits[InBody] = true, parseLimit(t, key, value)
 	case "action":
 		s.Action = Action(value)
 	case "override":
@@ -128,13 +128,13 @@ func (c *testCase) setRule(t testing.TB, r *Rule, key, value string) {
 	case "match.calendar":
 		r.Match.Calendar = truth()
 	case "external":
-		r.External = number()
+		r.Limits[External] = number()
 	case "organisations":
-		r.Organisations = number()
+		r.Limits[Organisations] = number()
 	case "total":
-		r.Total = number()
+		r.Limits[Total] = number()
 	case "limits.body":
-		r.Body = number()
+		r.Limits[InBody] = number()
 	case "action":
 		r.Action = Action(value)
 	case "override":
@@ -235,7 +235,7 @@ func inBody(m *Message) int {
 }
 
 func TestNoBodyLimitIsHigherThanWhatIsCounted(t *testing.T) {
-	settings := Settings{InspectBody: true, Body: body.MaxCount, Action: Reject, BareNewline: RejectBare}
+	settings := Settings{Limits: Limits{InBody: body.MaxCount}, InspectBody: true, Action: Reject, BareNewline: RejectBare}
 	p, err := New(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func TestNoBodyLimitIsHigherThanWhatIsCounted(t *testing.T) {
 	if v = v.WithBody(body.MaxCount + 1); !v.Refused() {
 		t.Error("the highest limit lets pass what could not be counted")
 	}
-	settings.Body++
+	settings.Limits[InBody]++
 	if _, err := New(settings); err == nil || !strings.HasPrefix(err.Error(), "limits.body: ") {
 		t.Errorf("a limit that could never be exceeded: %v", err)
 	}

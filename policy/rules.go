@@ -5,34 +5,27 @@ import (
 	"slices"
 	"strings"
 
-	"sendguard/policy/body"
 	"sendguard/policy/mail"
 )
 
 // A Rule sets values for the messages that it matches. What it leaves nil, or
 // empty, is taken from the policy.
 type Rule struct {
-	Name          string
-	Match         Match
-	External      *Limit
-	Organisations *Limit
-	Total         *Limit
-	Body          *Limit
-	Action        Action
-	Override      *bool
-	RejectHint    *string
+	Name       string
+	Match      Match
+	Limits     [CountedKinds]*Limit
+	Action     Action
+	Override   *bool
+	RejectHint *string
 }
 
 // values are what a rule, or the policy itself, decides with.
 type values struct {
-	rule          string
-	external      Limit
-	organisations Limit
-	total         Limit
-	body          Limit
-	action        Action
-	override      bool
-	hint          string
+	rule     string
+	limits   Limits
+	action   Action
+	override bool
+	hint     string
 }
 
 type compiledRule struct {
@@ -42,11 +35,11 @@ type compiledRule struct {
 
 // values are those of the policy itself.
 func (s *Settings) values() values {
-	body := s.Body
+	v := values{rule: RulePolicy, limits: s.Limits, action: s.Action, override: s.Override, hint: s.RejectHint}
 	if !s.InspectBody {
-		body = Unlimited
+		v.limits[InBody] = Unlimited
 	}
-	return values{RulePolicy, s.External, s.Organisations, s.Total, body, s.Action, s.Override, s.RejectHint}
+	return v
 }
 
 // compile makes a rule ready; base are the values of the policy.
@@ -64,12 +57,11 @@ func (r *Rule) compile(base values) (compiledRule, error) {
 	}
 	v := &c.values
 	v.rule = r.Name
-	inherit(&v.external, r.External)
-	inherit(&v.organisations, r.Organisations)
-	inherit(&v.total, r.Total)
-	inherit(&v.body, r.Body)
-	inherit(&v.override, r.Override)
-	inherit(&v.hint, r.RejectHint)
+	for c, limit := range r.Limits {
+		setIfGiven(&v.limits[c], limit)
+	}
+	setIfGiven(&v.override, r.Override)
+	setIfGiven(&v.hint, r.RejectHint)
 	if r.Action != "" {
 		v.action = r.Action
 	}
@@ -85,10 +77,10 @@ func listed[T ~string](values []T) string {
 	return strings.Join(names, ", ")
 }
 
-// inherit lets a value be overruled where there is one to do so.
-func inherit[T any](value, overruled *T) {
-	if overruled != nil {
-		*value = *overruled
+// setIfGiven has what a rule gives take the place of the policy's value.
+func setIfGiven[T any](value, given *T) {
+	if given != nil {
+		*value = *given
 	}
 }
 
@@ -97,13 +89,8 @@ func (v *values) check() error {
 	if !slices.Contains(Actions, v.action) {
 		return fmt.Errorf("action: %q is none of %s", v.action, listed(Actions))
 	}
-	for _, limit := range []Limit{v.external, v.organisations, v.total, v.body} {
-		if limit < Unlimited {
-			return fmt.Errorf("limits: %d is less than zero", limit)
-		}
-	}
-	if v.body > body.MaxCount {
-		return fmt.Errorf("limits.body: %d is more than %d", v.body, body.MaxCount)
+	if err := v.limits.check(); err != nil {
+		return err
 	}
 	if len(v.hint) > maxHint {
 		return fmt.Errorf("reject_hint: longer than %d characters", maxHint)

@@ -63,10 +63,10 @@ type Verdict struct {
 	Exposure Exposure
 
 	// Count and Limit belong to the limit that was exceeded, which CountOf
-	// names: it is Reason but where a rewrite was refused.
+	// names, also where the Reason is that a rewrite was refused.
 	Count   int
 	Limit   Limit
-	CountOf Reason
+	CountOf Counted
 	body    bodyLimit
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int

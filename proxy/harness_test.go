@@ -322,7 +322,7 @@ type setup struct {
 func defaults(address string) setup {
 	return setup{
 		listen:   "127.0.0.1:0",
-		settings: policy.Settings{External: 10, Organisations: policy.Unlimited, Total: policy.Unlimited, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
+		settings: policy.Settings{Limits: policy.Limits{policy.External: 10, policy.Organisations: policy.Unlimited, policy.Total: policy.Unlimited}, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience, TimeBudget: patience},
 		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},

@@ -12,7 +12,9 @@ import (
 	"sendguard/proxy/unfinished"
 )
 
-func individual(s *setup) { s.settings.Action, s.settings.External = policy.Individual, 1 }
+func individual(s *setup) {
+	s.settings.Action, s.settings.Limits[policy.External] = policy.Individual, 1
+}
 
 // A copyServer answers for an upstream and notes who got which message. It
 // fails once, at one event: a command, a message that has come whole, or the

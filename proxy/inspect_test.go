@@ -13,7 +13,7 @@ import (
 // inspecting has bodies counted, with a limit.
 func inspecting(limit policy.Limit, change ...func(*policy.Settings)) func(*setup) {
 	return func(s *setup) {
-		s.settings.InspectBody, s.settings.Body = true, limit
+		s.settings.InspectBody, s.settings.Limits[policy.InBody] = true, limit
 		for _, c := range change {
 			c(&s.settings)
 		}

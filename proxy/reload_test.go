@@ -43,7 +43,7 @@ func (g *guard) mustReload(u *upstreamServer, more []Route, change ...func(*setu
 }
 
 func external(n int) func(*setup) {
-	return func(s *setup) { s.settings.External = policy.Limit(n) }
+	return func(s *setup) { s.settings.Limits[policy.External] = policy.Limit(n) }
 }
 
 // dialAt is a client at another route than the first.

@@ -82,17 +82,6 @@ func policyReply(v *policy.Verdict) reply {
 	return newReply([]byte(code + " Not sent: " + text + "\r\n"))
 }
 
-// whatCounts is what the number in a refusal is about.
-func whatCounts(v *policy.Verdict) string {
-	switch {
-	case v.CountOf == policy.ReasonTooManyOrganisations:
-		return "organisations"
-	case v.CountOf == policy.ReasonTooManyExternal && v.Outside:
-		return "outside addresses"
-	}
-	return "addresses"
-}
-
 // rewriteRefusals say why a message could not be rewritten.
 var rewriteRefusals = map[policy.Reason]string{
 	policy.ReasonSigned:    ", and the message is signed, so it cannot be rewritten",
@@ -100,17 +89,14 @@ var rewriteRefusals = map[policy.Reason]string{
 	policy.ReasonAttendees: ", and the message is an invitation, so it cannot be rewritten",
 }
 
-// overLimit says what every recipient would see, and what to do about it.
+// overLimit says what the message shows, and what to do about it.
 func overLimit(v *policy.Verdict) string {
 	var b strings.Builder
 	if v.Claimed >= 0 {
 		fmt.Fprintf(&b, "the subject says [show %d], but ", v.Claimed)
 	}
-	if v.CountOf == policy.ReasonTooManyInBody {
-		fmt.Fprintf(&b, "its text and attachments show %d addresses (limit %d). Take them out", v.Count, v.Limit)
-	} else {
-		fmt.Fprintf(&b, "every recipient would see %d %s (limit %d)%s. Move them to Bcc", v.Count, whatCounts(v), v.Limit, rewriteRefusals[v.Reason])
-	}
+	shows, advice := v.Refusal()
+	fmt.Fprintf(&b, "%s%s. %s", shows, rewriteRefusals[v.Reason], advice)
 	if v.Override {
 		fmt.Fprintf(&b, ", or put [show %d] in the subject to send anyway", v.Count)
 	}

@@ -139,7 +139,7 @@ func TestRulesDecideByTheEnvelopeAndTheRoute(t *testing.T) {
 	hint := "Ask the help desk."
 	g := newGuard(t, u, func(s *setup) {
 		s.settings.Rules = []policy.Rule{
-			{Name: "partner", Match: policy.Match{To: []string{"*@partner.example"}, Route: []string{"test"}}, External: &unlimited},
+			{Name: "partner", Match: policy.Match{To: []string{"*@partner.example"}, Route: []string{"test"}}, Limits: [policy.CountedKinds]*policy.Limit{policy.External: &unlimited}},
 			{Name: "boss", Match: policy.Match{From: []string{"boss@home.example"}}, Action: policy.Report},
 			{Name: "strict", Match: policy.Match{Reply: new(bool)}, RejectHint: &hint, Override: new(bool)},
 		}
@@ -170,7 +170,7 @@ func TestEveryRefusalIsOneShortLineOfASCII(t *testing.T) {
 		if !v.Refused() {
 			continue
 		}
-		v.CountOf = policy.ReasonTooManyOrganisations
+		v.CountOf = policy.Organisations
 		v.Count, v.Limit, v.Claimed, v.Override, v.Hint, v.Outside, v.Line = 999_999_999, 999_999_999, 999_999_999, true, hint, true, 999_999_999
 		r := policyReply(&v)
 		if len(r.raw) > 512 || bytes.Count(r.raw, crlf) != 1 || !bytes.HasSuffix(r.raw, crlf) || r.code != 550 {

@@ -161,7 +161,7 @@ func TestRulesKnowWhoHasLoggedIn(t *testing.T) {
 	u := newUpstream(t)
 	none := policy.Limit(0)
 	g := newGuard(t, u, withUsers(path), func(s *setup) {
-		s.settings.Rules = []policy.Rule{{Name: "hers", Match: policy.Match{User: []string{"alice"}}, External: &none}}
+		s.settings.Rules = []policy.Rule{{Name: "hers", Match: policy.Match{User: []string{"alice"}}, Limits: [policy.CountedKinds]*policy.Limit{policy.External: &none}}}
 	})
 	for name, want := range map[string]string{"alice": "550 5.7.1", "bob": "250"} {
 		c := g.greeted()

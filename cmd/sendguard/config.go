@@ -273,24 +273,28 @@ func (p *policyConfig) settings() policy.Settings {
 	var rules []policy.Rule
 	for _, r := range p.Rules {
 		rules = append(rules, policy.Rule{
-			Name:          r.Name,
-			Match:         policy.Match(r.Match),
-			External:      (*policy.Limit)(r.Limits.External),
-			Organisations: (*policy.Limit)(r.Limits.Organisations),
-			Total:         (*policy.Limit)(r.Limits.Total),
-			Body:          (*policy.Limit)(r.Limits.Body),
-			Action:        r.Action,
-			Override:      r.Override,
-			RejectHint:    r.RejectHint,
+			Name:  r.Name,
+			Match: policy.Match(r.Match),
+			Limits: [policy.CountedKinds]*policy.Limit{
+				policy.External:      (*policy.Limit)(r.Limits.External),
+				policy.Organisations: (*policy.Limit)(r.Limits.Organisations),
+				policy.Total:         (*policy.Limit)(r.Limits.Total),
+				policy.InBody:        (*policy.Limit)(r.Limits.Body),
+			},
+			Action:     r.Action,
+			Override:   r.Override,
+			RejectHint: r.RejectHint,
 		})
 	}
 	return policy.Settings{
 		InternalDomains: p.InternalDomains,
-		External:        policy.Limit(p.Limits.External),
-		Organisations:   policy.Limit(p.Limits.Organisations),
-		Total:           policy.Limit(p.Limits.Total),
+		Limits: policy.Limits{
+			policy.External:      policy.Limit(p.Limits.External),
+			policy.Organisations: policy.Limit(p.Limits.Organisations),
+			policy.Total:         policy.Limit(p.Limits.Total),
+			policy.InBody:        policy.Limit(p.Limits.Body),
+		},
 		InspectBody:     p.Inspect.Body,
-		Body:            policy.Limit(p.Limits.Body),
 		Action:          p.Action,
 		Override:        p.Override,
 		StripBcc:        p.StripBcc,
