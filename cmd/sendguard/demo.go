@@ -16,9 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sendguard/cmd/sendguard/maildrop"
 	"sendguard/policy"
 	"sendguard/proxy"
-	"sendguard/proxy/maildrop"
 	"sendguard/proxy/unfinished"
 )
 

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 // listening is a configuration whose route has the given lines.

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 func TestMain(m *testing.M) {

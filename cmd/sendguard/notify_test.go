@@ -17,7 +17,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 // A systemd receives what services notify.
