@@ -167,44 +167,44 @@ func (ch *checker) source(s source) error {
 		defer f.Close()
 		in = f
 	}
-	m, err := newMailReader(ch.bar.reader(in), ch.limits, ch.policy)
+	in = ch.bar.reader(in)
+	if ch.policy.BareNewline == policy.NormalizeBare {
+		in = &crMender{r: in}
+	}
+	m, err := newMailReader(in, readLimits{headerBytes: ch.limits.MaxHeaderBytes, lineBytes: ch.limits.MaxLineBytes})
 	if err != nil {
 		return err // the system's, with the path
 	}
 	for n := 1; ; n++ {
-		msg, err := m.next()
 		name := s.path
 		if m.mbox {
 			name += "#" + strconv.Itoa(n)
 		}
-		switch {
+		switch err := ch.message(name, m); {
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			ch.failed(fmt.Errorf("%s: %w", name, err))
-		default:
-			ch.message(name, msg)
 		}
 	}
 }
 
-// message decides as the guard does. Whom a message was sent to is not known
-// any more, the sender's address may be.
-func (ch *checker) message(name string, msg *message) {
-	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: msg.sender(), Body: msg.body, BodyCut: msg.cut, Organisations: true})
-	switch {
-	case v.Refused():
-	case msg.bare:
-		v = v.RefusedFor(policy.ReasonBareNewline)
-	case (v.Action == policy.Bcc || v.Action == policy.Individual) && msg.attendees:
-		v = v.RefusedFor(policy.ReasonAttendees)
+// message checks the next message of a file.
+func (ch *checker) message(name string, m *mailReader) error {
+	header, err := m.next()
+	if err != nil {
+		return err
 	}
-	v = v.WithBody(msg.inBody)
+	v, err := decide(ch.policy, header, m)
+	if err != nil {
+		return err
+	}
 	ch.messages++
 	if v.Refused() {
 		ch.refused++
 	}
-	ch.report.add(checked{name, v, msg.header})
+	ch.report.add(checked{name, v, header})
+	return nil
 }
 
 // printable quotes a file name that could make a mess of a terminal.

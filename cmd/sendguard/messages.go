@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,53 +12,45 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"sendguard/policy"
 )
 
-// A message is one message of an archive, as far as the policy looks at it. Its
-// lines end in CRLF, as they would on the wire.
-type message struct {
-	header    []byte // with the empty line that ends it
-	body      []byte // its begin, where the policy wants it
-	cut       bool   // it goes on behind that
-	attendees bool   // anywhere in a body that the policy wants
-	inBody    int    // addresses that the body shows, where the policy inspects it
-	bare      bool   // a CR stands alone, in the header or anywhere in the body
-}
-
 // A mailReader takes the messages out of an mbox, or the only one out of
-// another file. It holds one header and the begin of one body, however large
-// the file.
+// another file. It holds one header and one piece of a body, however large the
+// file.
 type mailReader struct {
-	r         *bufio.Reader
-	maxHeader int
-	maxLine   int // of a header
-	policy    *policy.Policy
-	mbox      bool
-	more      bool // the separator line of a message comes next
-	inLine    bool // the last piece did not end its line
-	blank     bool // the last piece was an empty line
+	r      *bufio.Reader
+	limits readLimits
+	mbox   bool
+	more   bool // the separator line of a message comes next
+	inside bool // a message has begun and not ended
+	inLine bool // the last piece did not end its line
+	blank  bool // the last piece was an empty line
+	bareCR bool // a CR stands alone in what was read of the message
 }
 
-// newMailReader reads r within the limits of the guard, as far as the policy
-// wants.
-func newMailReader(r io.Reader, limits serverConfig, p *policy.Policy) (*mailReader, error) {
-	if p.BareNewline == policy.NormalizeBare {
-		r = &crMender{r: r}
-	}
-	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), maxHeader: limits.MaxHeaderBytes, maxLine: limits.MaxLineBytes, policy: p}
-	begin, err := m.r.Peek(maxSeparator)
+// readLimits are those of the guard.
+type readLimits struct {
+	headerBytes int
+	lineBytes   int // of a header
+}
+
+func newMailReader(r io.Reader, limits readLimits) (*mailReader, error) {
+	m := &mailReader{r: bufio.NewReaderSize(r, 64<<10), limits: limits}
+	start, err := m.r.Peek(maxSeparator)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	m.mbox, m.more = isMbox(begin), len(begin) > 0
+	m.mbox, m.more = isMbox(start), len(start) > 0
 	return m, nil
 }
 
-// next returns the next message, or io.EOF. After another error there may be
-// further messages.
-func (m *mailReader) next() (*message, error) {
+// next goes on to the next message and returns its header with the empty line
+// that ends it, its lines ended by CRLF as they would be on the wire; or io.EOF.
+// After another error there may be further messages.
+func (m *mailReader) next() (header []byte, err error) {
+	if err := m.skipBody(); err != nil {
+		return nil, err
+	}
 	if !m.more {
 		return nil, io.EOF
 	}
@@ -67,80 +60,49 @@ func (m *mailReader) next() (*message, error) {
 			return nil, err
 		}
 	}
-	m.more, m.inLine, m.blank = false, false, false
-	msg := &message{}
-	headerErr := m.readHeader(msg)
-	if err := m.readBody(msg); err != nil {
-		return nil, err
+	m.more, m.inside, m.inLine, m.blank, m.bareCR = false, true, false, false, false
+	header, err = m.readHeader()
+	if err != nil {
+		return nil, cmp.Or(m.skipBody(), err)
 	}
-	return msg, headerErr
+	return header, nil
 }
 
 // readHeader ends where the guard ends a header: behind an empty line, or where
 // this is the first line, behind the next one (see policy).
-func (m *mailReader) readHeader(msg *message) error {
+func (m *mailReader) readHeader() (header []byte, err error) {
 	line := 0
 	for {
 		text, err := m.piece()
 		if err != nil {
-			return ignoreEOF(err)
+			return header, ignoreEOF(err)
 		}
 		line += len(text)
 		switch {
-		case line > m.maxLine+len("\r\n"):
-			return fmt.Errorf("a header line is longer than %d bytes", m.maxLine)
-		case len(msg.header)+len(text) > m.maxHeader:
-			return fmt.Errorf("the header is longer than %d bytes", m.maxHeader)
+		case line > m.limits.lineBytes+len("\r\n"):
+			return nil, fmt.Errorf("a header line is longer than %d bytes", m.limits.lineBytes)
+		case len(header)+len(text) > m.limits.headerBytes:
+			return nil, fmt.Errorf("the header is longer than %d bytes", m.limits.headerBytes)
 		}
-		msg.bare = msg.bare || hasBareCR(text)
-		msg.header = appendCRLF(msg.header, text)
+		header = appendCRLF(header, text)
 		if m.inLine {
 			continue
 		}
 		line = 0
-		if len(msg.header) > len("\r\n") && (m.blank || bytes.HasPrefix(msg.header, []byte("\r\n"))) {
-			return nil
+		if len(header) > len("\r\n") && (m.blank || bytes.HasPrefix(header, []byte("\r\n"))) {
+			return header, nil
 		}
 	}
 }
 
-func (m *mailReader) readBody(msg *message) error {
-	wanted := m.policy.WantsBody(msg.header, nil) > 0
-	var parts policy.AttendeesScanner
-	var scanner *policy.BodyScanner
-	if m.policy.InspectBody {
-		scanner = policy.NewBodyScanner(msg.header, msg.sender(), false)
-	}
-	var line []byte
-	for {
-		text, err := m.piece()
-		if err != nil {
-			msg.endOfBody(scanner)
+// skipBody reads to the end of the message, where there still is something.
+func (m *mailReader) skipBody() error {
+	for m.inside {
+		if _, err := m.piece(); err != nil {
 			return ignoreEOF(err)
 		}
-		msg.bare = msg.bare || hasBareCR(text)
-		if scanner != nil {
-			scanner.Write(text)
-		}
-		if wanted {
-			line = appendCRLF(line[:0], text)
-			kept := min(len(line), policy.MaxBody-len(msg.body))
-			msg.body, msg.cut = append(msg.body, line[:kept]...), msg.cut || kept < len(line)
-			msg.attendees = msg.attendees || parts.Found(line)
-		}
 	}
-}
-
-// sender is the envelope's sender, as far as the message still tells it.
-func (msg *message) sender() string {
-	return strings.Trim(fieldValue(msg.header, "Return-Path"), "<>")
-}
-
-func (msg *message) endOfBody(scanner *policy.BodyScanner) {
-	if scanner != nil {
-		scanner.Close()
-		msg.inBody = scanner.Count()
-	}
+	return nil
 }
 
 func ignoreEOF(err error) error {
@@ -163,11 +125,15 @@ func hasBareCR(text []byte) bool {
 	return bytes.IndexByte(bytes.TrimSuffix(text, []byte("\r\n")), '\r') >= 0
 }
 
-// piece returns the next line of the message, or as much of a long one as is
-// buffered, and io.EOF where the message ends. A CRLF is never split.
+// piece returns the next line of the message as the file has it, or as much of a
+// long one as is buffered, and io.EOF where the message ends. A CRLF is never
+// split. It is valid until the next call.
 func (m *mailReader) piece() ([]byte, error) {
-	if m.more || m.mbox && m.blank && m.atSeparator() {
-		m.more = true
+	if !m.inside {
+		return nil, io.EOF
+	}
+	if m.mbox && m.blank && m.atSeparator() {
+		m.more, m.inside = true, false
 		return nil, io.EOF
 	}
 	text, err := m.r.ReadSlice('\n')
@@ -182,7 +148,9 @@ func (m *mailReader) piece() ([]byte, error) {
 			text = text[:n]
 		}
 	}
+	m.inside = err == nil
 	m.blank = begins && (string(text) == "\n" || string(text) == "\r\n")
+	m.bareCR = m.bareCR || hasBareCR(text)
 	return text, err
 }
 
