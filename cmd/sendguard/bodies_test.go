@@ -34,7 +34,7 @@ func TestCheckCountsWhatBodiesShow(t *testing.T) {
 	tagged := strings.Replace(attached, "secret", "[show 3]", 1)
 	fine := strings.Replace(attached, "multipart/mixed", "image/png", 1)
 	returned := "Return-Path: <a@y.example>\n" + attached
-	dir := archive(t, "a.eml", attached, "b.eml", tagged, "c.eml", fine, "d.eml", returned, "e", mboxLine+attached+"\n"+mboxLine+mailTo(12))
+	dir := folder(t, "a.eml", attached, "b.eml", tagged, "c.eml", fine, "d.eml", returned, "e", mboxLine+attached+"\n"+mboxLine+mailTo(12))
 	status, out, _ := command(t, "check", "--config", config, "--format", "json", dir)
 	want := []string{
 		`"verdict":"reject","rule":"policy","reason":"too_many_in_body","visible":1,"external":1,"internal":0,"organisations":1,"fields":{"Body":3,"To":1}`,

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"sendguard/cmd/sendguard/archive"
 	"sendguard/policy"
 )
 
@@ -113,14 +114,11 @@ func check(cmd *cobra.Command, c *config, r report, out *bufio.Writer, named []s
 		return err
 	}
 	ch := &checker{policy: p, limits: c.Server, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
-	files := listing{failed: ch.failed}
-	for _, path := range named {
-		files.add(path)
-	}
+	sources := archive.List(named, ch.failed)
 	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
-		ch.bar = newBar(ch.stderr, files.sources)
+		ch.bar = newBar(ch.stderr, sources)
 	}
-	for _, s := range files.sources {
+	for _, s := range sources {
 		if err := ch.source(s); err != nil {
 			ch.failed(err)
 		}
@@ -157,10 +155,10 @@ func (ch *checker) result() error {
 }
 
 // source checks the messages of one file.
-func (ch *checker) source(s source) error {
+func (ch *checker) source(s archive.Source) error {
 	in := ch.stdin
-	if s.path != "-" {
-		f, err := os.Open(s.path)
+	if s.Path != "-" {
+		f, err := os.Open(s.Path)
 		if err != nil {
 			return err
 		}
@@ -169,15 +167,15 @@ func (ch *checker) source(s source) error {
 	}
 	in = ch.bar.reader(in)
 	if ch.policy.BareNewline == policy.NormalizeBare {
-		in = &crMender{r: in}
+		in = archive.MendCR(in)
 	}
-	m, err := newMailReader(in, readLimits{headerBytes: ch.limits.MaxHeaderBytes, lineBytes: ch.limits.MaxLineBytes})
+	m, err := archive.NewReader(in, archive.Limits{HeaderBytes: ch.limits.MaxHeaderBytes, LineBytes: ch.limits.MaxLineBytes})
 	if err != nil {
 		return err // the system's, with the path
 	}
 	for n := 1; ; n++ {
-		name := s.path
-		if m.mbox {
+		name := s.Path
+		if m.Mbox {
 			name += "#" + strconv.Itoa(n)
 		}
 		switch err := ch.message(name, m); {
@@ -190,8 +188,8 @@ func (ch *checker) source(s source) error {
 }
 
 // message checks the next message of a file.
-func (ch *checker) message(name string, m *mailReader) error {
-	header, err := m.next()
+func (ch *checker) message(name string, m *archive.Reader) error {
+	header, err := m.Next()
 	if err != nil {
 		return err
 	}
@@ -297,10 +295,10 @@ const (
 	longFiles = 2000
 )
 
-func newBar(stderr io.Writer, sources []source) bar {
+func newBar(stderr io.Writer, sources []archive.Source) bar {
 	var total int64
 	for _, s := range sources {
-		total += s.size
+		total += s.Size
 	}
 	if !isTerminal(stderr) || total == 0 || total < longBytes && len(sources) < longFiles {
 		return bar{}

@@ -4,14 +4,15 @@ import (
 	"io"
 	"strings"
 
+	"sendguard/cmd/sendguard/archive"
 	"sendguard/policy"
 )
 
 // decide is the verdict on a message as the guard would have it; the body comes
 // from m. Whom a message was sent to is not known any more, the sender's address
 // may be. All that check asks of the policy about a message is asked here.
-func decide(p *policy.Policy, header []byte, m *mailReader) (policy.Verdict, error) {
-	sender := strings.Trim(fieldValue(header, "Return-Path"), "<>")
+func decide(p *policy.Policy, header []byte, m *archive.Reader) (policy.Verdict, error) {
+	sender := strings.Trim(archive.Field(header, "Return-Path"), "<>")
 	b, err := look(p, header, sender, m)
 	if err != nil {
 		return policy.Verdict{}, err
@@ -19,7 +20,7 @@ func decide(p *policy.Policy, header []byte, m *mailReader) (policy.Verdict, err
 	v := p.Decide(policy.Message{Header: header, Sender: sender, Body: b.start, BodyCut: b.cut, Organisations: true})
 	switch {
 	case v.Refused():
-	case m.bareCR:
+	case m.BareCR:
 		v = v.RefusedFor(policy.ReasonBareNewline)
 	case (v.Action == policy.Bcc || v.Action == policy.Individual) && b.attendees:
 		v = v.RefusedFor(policy.ReasonAttendees)
@@ -36,7 +37,7 @@ type body struct {
 }
 
 // look reads a body to its end.
-func look(p *policy.Policy, header []byte, sender string, m *mailReader) (b body, err error) {
+func look(p *policy.Policy, header []byte, sender string, m *archive.Reader) (b body, err error) {
 	wanted := p.WantsBody(header, nil) > 0
 	var parts policy.AttendeesScanner
 	var scanner *policy.BodyScanner
@@ -45,7 +46,7 @@ func look(p *policy.Policy, header []byte, sender string, m *mailReader) (b body
 	}
 	var line []byte
 	for {
-		text, err := m.piece()
+		text, err := m.Piece()
 		if err == io.EOF {
 			break
 		}
@@ -56,7 +57,7 @@ func look(p *policy.Policy, header []byte, sender string, m *mailReader) (b body
 			scanner.Write(text)
 		}
 		if wanted {
-			line = appendCRLF(line[:0], text)
+			line = archive.AppendCRLF(line[:0], text)
 			kept := min(len(line), policy.MaxBody-len(b.start))
 			b.start, b.cut = append(b.start, line[:kept]...), b.cut || kept < len(line)
 			b.attendees = b.attendees || parts.Found(line)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"sendguard/cmd/sendguard/archive"
 	"sendguard/policy"
 )
 
@@ -153,7 +154,7 @@ func (s *summary) share(n int) string {
 // dateOf is the day that the Date field tells, and nothing else that it may
 // hold.
 func dateOf(header []byte) string {
-	date, err := mail.ParseDate(fieldValue(header, "Date"))
+	date, err := mail.ParseDate(archive.Field(header, "Date"))
 	if err != nil {
 		return "-"
 	}
