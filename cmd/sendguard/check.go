@@ -109,7 +109,7 @@ type checker struct {
 
 // check reports on all messages of what was named.
 func check(cmd *cobra.Command, c *config, r report, out *bufio.Writer, named []string) error {
-	p, err := policy.New(c.Policy.settings())
+	p, err := policy.New(c.policySettings())
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"gopkg.in/yaml.v3"
 
 	"sendguard/policy"
 	"sendguard/proxy"
@@ -250,6 +254,13 @@ func loadConfig(named string) (*config, error) {
 	return &c, d.err()
 }
 
+// print writes the configuration as it is in force, its secrets hidden.
+func (c *config) print(w io.Writer) error {
+	out := yaml.NewEncoder(w)
+	out.SetIndent(2)
+	return errors.Join(out.Encode(c), out.Close())
+}
+
 // rootCAs are the system's roots and those of ca_file.
 func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
 	if u.CAFile == "" {
@@ -269,7 +280,10 @@ func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (p *policyConfig) settings() policy.Settings {
+// policySettings makes the settings of a configuration that was decoded; whether
+// they make sense is for policy.New to say.
+func (c *config) policySettings() policy.Settings {
+	p := &c.Policy
 	var rules []policy.Rule
 	for _, r := range p.Rules {
 		rules = append(rules, policy.Rule{
@@ -301,7 +315,8 @@ func (p *policyConfig) settings() policy.Settings {
 	}
 }
 
-func (c *config) limits() proxy.Limits {
+// proxyLimits makes the limits of a configuration that was checked.
+func (c *config) proxyLimits() proxy.Limits {
 	s := &c.Server
 	return proxy.Limits{
 		Connections: s.Connections, ConnectionsPerClient: s.ConnectionsPerClient, Recipients: s.Recipients,
@@ -310,9 +325,9 @@ func (c *config) limits() proxy.Limits {
 	}
 }
 
-// routes makes the routes of a configuration that was checked. A command that
+// proxyRoutes makes the routes of a configuration that was checked. A command that
 // prints a password is killed when ctx ends.
-func (c *config) routes(ctx context.Context) ([]proxy.Route, error) {
+func (c *config) proxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 	var routes []proxy.Route
 	for i, r := range c.Routes {
 		roots, err := r.Upstream.rootCAs()

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-	"gopkg.in/yaml.v3"
 
 	"sendguard/proxy"
 )
@@ -24,29 +23,27 @@ func configCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := yaml.NewEncoder(cmd.OutOrStdout())
-		out.SetIndent(2)
-		if err := errors.Join(out.Encode(c), out.Close()); err != nil {
+		if err := c.print(cmd.OutOrStdout()); err != nil {
 			return faultError{err}
 		}
 		if *connect {
-			return c.connect(cmd.Context(), cmd.OutOrStdout())
+			return tryUpstreams(cmd.Context(), c, cmd.OutOrStdout())
 		}
 		return nil
 	}
 	return cmd
 }
 
-// connect tries the upstream of each route and writes what it offers, as
+// tryUpstreams tries the upstream of each route and writes what it offers, as
 // comments below the configuration. The error names those that failed.
-func (c *config) connect(ctx context.Context, out io.Writer) error {
-	routes, err := c.routes(ctx)
+func tryUpstreams(ctx context.Context, c *config, out io.Writer) error {
+	routes, err := c.proxyRoutes(ctx)
 	if err != nil {
 		return err
 	}
 	var failed []error
 	for _, r := range routes {
-		offers, err := proxy.Probe(ctx, r.Upstream, c.limits())
+		offers, err := proxy.Probe(ctx, r.Upstream, c.proxyLimits())
 		if err != nil {
 			failed = append(failed, fmt.Errorf("route %s: %s: %w", r.Name, r.Upstream.Address, err))
 			continue

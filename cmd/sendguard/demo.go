@@ -96,11 +96,11 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 		return nil, err
 	}
 	c := defaultConfig()
-	guarding, err := policy.New(c.Policy.settings())
+	guarding, err := policy.New(c.policySettings())
 	if err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}
-	seeing := c.Policy.settings()
+	seeing := c.policySettings()
 	seeing.Action, seeing.StripBcc = policy.Allow, false
 	if s.viewer, err = policy.New(seeing); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
@@ -115,7 +115,7 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 		return nil, errors.Join(err, s.drop.Close())
 	}
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
-		c.limits(), guarding, s.sends, s.metrics, log)
+		c.proxyLimits(), guarding, s.sends, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}

@@ -41,7 +41,7 @@ func (s *service) reload(ctx context.Context) {
 		}
 		return
 	}
-	for _, key := range c.needRestart(s.started) {
+	for _, key := range needRestart(c, s.started) {
 		s.log.Warn("a changed key takes effect after a restart only", "key", key)
 	}
 	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
@@ -60,15 +60,15 @@ func (s *service) tryReload(ctx context.Context) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	routes, err := c.routes(ctx)
+	routes, err := c.proxyRoutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.New(c.Policy.settings())
+	p, err := policy.New(c.policySettings())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.srv.Reload(routes, c.limits(), p); err != nil {
+	if err := s.srv.Reload(routes, c.proxyLimits(), p); err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
 	s.follow(c)
@@ -86,7 +86,7 @@ func (s *service) follow(c *config) {
 
 // needRestart lists the keys that are read at the start only and have another
 // value than then.
-func (c *config) needRestart(started *config) (keys []string) {
+func needRestart(c, started *config) (keys []string) {
 	if c.Metrics.Listen != started.Metrics.Listen {
 		keys = append(keys, "metrics.listen")
 	}

@@ -30,7 +30,7 @@ func TestAPasswordComesFromWhereItIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		routes, err := c.routes(t.Context())
+		routes, err := c.proxyRoutes(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestACommandThatGivesNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.routes(t.Context()); err == nil || err.Error() != "routes[0].upstream: password_command: exit status 3 (run it by hand to see why)" {
+	if _, err := c.proxyRoutes(t.Context()); err == nil || err.Error() != "routes[0].upstream: password_command: exit status 3 (run it by hand to see why)" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -61,14 +61,14 @@ type service struct {
 // serve runs the guard until ctx ends; stop has further signals end the
 // process at once.
 func (s *service) serve(ctx context.Context, stop func(), c *config, hangup <-chan os.Signal, stderr io.Writer) error {
-	s.started, s.log = c, c.logger(stderr, &s.level)
+	s.started, s.log = c, newLogger(c.Log.Format, stderr, &s.level)
 	s.systemd.log = s.log
 	s.follow(c)
-	routes, err := c.routes(ctx)
+	routes, err := c.proxyRoutes(ctx)
 	if err != nil {
 		return err
 	}
-	p, err := policy.New(c.Policy.settings())
+	p, err := policy.New(c.policySettings())
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *service) serve(ctx context.Context, stop func(), c *config, hangup <-ch
 		return faultError{fmt.Errorf("policy.individual.state: %w", err)}
 	}
 	defer sends.Close()
-	s.srv = proxy.NewServer(routes, c.limits(), p, sends, s.metrics, s.log)
+	s.srv = proxy.NewServer(routes, c.proxyLimits(), p, sends, s.metrics, s.log)
 	if err := s.srv.Start(); err != nil {
 		return faultError{fmt.Errorf("cannot listen: %w", err)}
 	}
@@ -117,9 +117,9 @@ func (s *service) stop(background *sync.WaitGroup) {
 	s.log.Info("stopped")
 }
 
-func (c *config) logger(w io.Writer, level *slog.LevelVar) *slog.Logger {
+func newLogger(format string, w io.Writer, level *slog.LevelVar) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))

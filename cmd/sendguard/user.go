@@ -96,11 +96,14 @@ func findUsersFile(named string) (string, error) {
 	return "", errors.New("no route has a users_file: name one with --file")
 }
 
+// maxPasswordBytes bounds what is read where one is expected.
+const maxPasswordBytes = 64 << 10
+
 // askPassword reads a password, from a terminal twice and unseen.
 func askPassword(in io.Reader, prompts io.Writer) (string, error) {
 	f, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		line, err := bufio.NewReader(io.LimitReader(in, maxSecretBytes)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(in, maxPasswordBytes)).ReadString('\n')
 		if err != nil && err != io.EOF {
 			return "", err
 		}

@@ -29,7 +29,7 @@ func (c *config) check(d *decoder) {
 	}
 	c.checkRules(d)
 	c.checkInspect(d)
-	if _, err := policy.New(c.Policy.settings()); err != nil {
+	if _, err := policy.New(c.policySettings()); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		d.problem("policy."+key, "%s", text)
 	}
