@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"sendguard/cmd/sendguard/archive"
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 )
 
@@ -59,13 +60,13 @@ The exit status is 0 where all messages would pass, 1 where some would not, and
 	return cmd
 }
 
-// configOrDefaults is loadConfig where there is a configuration.
-func configOrDefaults(named string) (*config, error) {
-	if _, err := findConfig(named); err != nil {
-		c := defaultConfig()
+// configOrDefaults is config.Load where there is a configuration.
+func configOrDefaults(named string) (*config.Config, error) {
+	if _, err := config.Find(named); err != nil {
+		c := config.Default()
 		return &c, nil
 	}
-	return loadConfig(named)
+	return config.Load(named)
 }
 
 // A report takes what was decided, and prints it.
@@ -81,7 +82,7 @@ type checked struct {
 	header  []byte
 }
 
-func newReport(out io.Writer, format string, summary bool, c *config) (report, error) {
+func newReport(out io.Writer, format string, summary bool, c *config.Config) (report, error) {
 	switch {
 	case format == "table" && summary:
 		return newSummary(out, c), nil
@@ -98,7 +99,7 @@ func newReport(out io.Writer, format string, summary bool, c *config) (report, e
 // A checker reads messages and has the policy decide on each.
 type checker struct {
 	policy *policy.Policy
-	limits serverConfig
+	limits archive.Limits
 	report report
 	stdin  io.Reader
 	stderr io.Writer
@@ -108,12 +109,13 @@ type checker struct {
 }
 
 // check reports on all messages of what was named.
-func check(cmd *cobra.Command, c *config, r report, out *bufio.Writer, named []string) error {
-	p, err := policy.New(c.policySettings())
+func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, named []string) error {
+	p, err := policy.New(c.PolicySettings())
 	if err != nil {
 		return err
 	}
-	ch := &checker{policy: p, limits: c.Server, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
+	limits := archive.Limits{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes}
+	ch := &checker{policy: p, limits: limits, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
 	sources := archive.List(named, ch.failed)
 	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
 		ch.bar = newBar(ch.stderr, sources)
@@ -169,7 +171,7 @@ func (ch *checker) source(s archive.Source) error {
 	if ch.policy.BareNewline == policy.NormalizeBare {
 		in = archive.MendCR(in)
 	}
-	m, err := archive.NewReader(in, archive.Limits{HeaderBytes: ch.limits.MaxHeaderBytes, LineBytes: ch.limits.MaxLineBytes})
+	m, err := archive.NewReader(in, ch.limits)
 	if err != nil {
 		return err // the system's, with the path
 	}

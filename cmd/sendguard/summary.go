@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"sendguard/cmd/sendguard/archive"
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 )
 
@@ -35,7 +36,7 @@ type summary struct {
 	worst    []checked
 }
 
-func newSummary(out io.Writer, c *config) *summary {
+func newSummary(out io.Writer, c *config.Config) *summary {
 	return &summary{
 		out: out, limit: policy.Limit(c.Policy.Limits.External), internal: len(c.Policy.InternalDomains) > 0,
 		verdicts: map[policy.Action]int{}, broken: map[policy.Reason]int{},

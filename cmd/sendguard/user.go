@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"sendguard/cmd/sendguard/config"
 	"sendguard/proxy"
 )
 
@@ -73,7 +74,7 @@ func setUser(path, name, password string) error {
 
 // findUsersFile returns the users file of the configuration.
 func findUsersFile(named string) (string, error) {
-	c, wrong := loadConfig(named) // the file that is to be made may be what is wrong
+	c, wrong := config.Load(named) // the file that is to be made may be what is wrong
 	if c == nil {
 		return "", fmt.Errorf("%w (or name a users file with --file)", wrong)
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 var labelName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // check reports what can be decoded and still makes no sense.
-func (c *config) check(d *decoder) {
+func (c *Config) check(d *decoder) {
 	if len(c.Routes) == 0 {
 		d.problem("routes", "at least one route is needed")
 	}
@@ -29,7 +29,7 @@ func (c *config) check(d *decoder) {
 	}
 	c.checkRules(d)
 	c.checkInspect(d)
-	if _, err := policy.New(c.policySettings()); err != nil {
+	if _, err := policy.New(c.PolicySettings()); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		d.problem("policy."+key, "%s", text)
 	}
@@ -51,7 +51,7 @@ func (c *config) check(d *decoder) {
 	}
 }
 
-func (c *config) checkIndividual(d *decoder) {
+func (c *Config) checkIndividual(d *decoder) {
 	i := &c.Policy.Individual
 	if i.TimeBudget <= 0 {
 		d.problem("policy.individual.time_budget", "must be more than zero")
@@ -76,7 +76,7 @@ func (c *config) checkIndividual(d *decoder) {
 	}
 }
 
-func (c *config) checkRules(d *decoder) {
+func (c *Config) checkRules(d *decoder) {
 	for i, r := range c.Policy.Rules {
 		key := fmt.Sprintf("policy.rules[%d]", i)
 		if !labelName.MatchString(r.Name) || r.Name == policy.RulePolicy {
@@ -102,7 +102,7 @@ func (c *config) checkRules(d *decoder) {
 }
 
 // checkInspect reports limits for what is not looked at.
-func (c *config) checkInspect(d *decoder) {
+func (c *Config) checkInspect(d *decoder) {
 	if c.Policy.Inspect.Body {
 		return
 	}
@@ -117,7 +117,7 @@ func (c *config) checkInspect(d *decoder) {
 	}
 }
 
-func (c *config) checkRoute(d *decoder, i int) {
+func (c *Config) checkRoute(d *decoder, i int) {
 	r := &c.Routes[i]
 	key := fmt.Sprintf("routes[%d]", i)
 	if !labelName.MatchString(r.Name) {
@@ -149,7 +149,7 @@ func (r *routeConfig) checkUsers(d *decoder, key string) {
 	}
 }
 
-func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
+func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 	problem := addressProblem(u.Address)
 	host, port, _ := net.SplitHostPort(u.Address)
 	switch {
@@ -172,7 +172,7 @@ func (c *config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 		d.problem(key+".tls", "%q is none of starttls, implicit, none", u.TLS)
 	case u.TLS == proxy.TLSStartTLS && port == "465":
 		d.problem(key+".tls", "port 465 speaks TLS from the start (RFC 8314): use tls: implicit")
-	case u.TLS == proxy.TLSNone && !isLoopback(host) && !u.PlaintextUpstream:
+	case u.TLS == proxy.TLSNone && !IsLoopback(host) && !u.PlaintextUpstream:
 		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear (use starttls or implicit; with auth: none, plaintext_upstream: true allows it)")
 	}
 	switch {
@@ -251,8 +251,8 @@ func addressProblem(address string) string {
 	return ""
 }
 
-// isLoopback reports whether a host in a configuration is this machine.
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host in a configuration is this machine.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -271,11 +271,11 @@ func sameAddress(a, b string) bool {
 func covers(host, other string) bool {
 	switch host {
 	case "localhost":
-		return isLoopback(other)
+		return IsLoopback(other)
 	case "", "::":
-		return isLoopback(other) || other == "" || other == "::" || other == "0.0.0.0"
+		return IsLoopback(other) || other == "" || other == "::" || other == "0.0.0.0"
 	case "0.0.0.0":
-		return isLoopback(other) && other != "::1"
+		return IsLoopback(other) && other != "::1"
 	}
 	return false
 }

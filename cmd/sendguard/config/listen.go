@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/tls"
@@ -152,7 +152,7 @@ func (r *routeConfig) reach() (where reach, problem string) {
 		return 0, strconv.Quote(r.Listen) + " is not host:port, unix:/path or systemd:NAME"
 	case addressProblem(r.Listen) != "":
 		return 0, addressProblem(r.Listen)
-	case isLoopback(host):
+	case IsLoopback(host):
 		return reachHere, ""
 	}
 	return reachOthers, ""
