@@ -1,19 +1,8 @@
 package config
 
 import (
-	"context"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
-
-	"gopkg.in/yaml.v3"
 
 	"sendguard/policy"
 	"sendguard/proxy"
@@ -44,6 +33,14 @@ type routeConfig struct {
 	UsersFile     string          `yaml:"users_file"`
 	ProxyProtocol bool            `yaml:"proxy_protocol"`
 	Upstream      upstreamConfig  `yaml:"upstream"`
+}
+
+// A clientTLSConfig is how mail clients secure their connections; none without
+// a certificate.
+type clientTLSConfig struct {
+	Cert string        `yaml:"cert"`
+	Key  string        `yaml:"key"`
+	Mode proxy.TLSMode `yaml:"mode"`
 }
 
 type upstreamConfig struct {
@@ -154,194 +151,5 @@ const (
 	authNone  = "none"
 )
 
-// A limit is a number or "unlimited".
-type limit policy.Limit
-
-func (l *limit) UnmarshalText(text []byte) error {
-	if string(text) == "unlimited" {
-		*l = limit(policy.Unlimited)
-		return nil
-	}
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 0 {
-		return fmt.Errorf(`want a number, or "unlimited"`)
-	}
-	*l = limit(n)
-	return nil
-}
-
-func (l limit) MarshalYAML() (any, error) {
-	if policy.Limit(l) == policy.Unlimited {
-		return "unlimited", nil
-	}
-	return int(l), nil
-}
-
-// messageBytes is a number of bytes or "upstream", which is zero.
-type messageBytes int64
-
-func (m *messageBytes) UnmarshalText(text []byte) error {
-	if string(text) == "upstream" {
-		*m = 0
-		return nil
-	}
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil || n <= 0 {
-		return fmt.Errorf(`want a number of bytes, or "upstream"`)
-	}
-	*m = messageBytes(n)
-	return nil
-}
-
-func (m messageBytes) MarshalYAML() (any, error) {
-	if m == 0 {
-		return "upstream", nil
-	}
-	return int64(m), nil
-}
-
-// A state names where unfinished sends are remembered.
-type state string
-
-var statePassword = regexp.MustCompile(`://.*@`) // it may hold an @ itself
-
-// MarshalYAML hides the password of a Redis server.
-func (s state) MarshalYAML() (any, error) {
-	return statePassword.ReplaceAllString(string(s), "://(hidden)@"), nil
-}
-
-// Find returns the path of the configuration file: the one that was
-// named, or the first that there is.
-func Find(named string) (string, error) {
-	if named != "" {
-		return named, nil
-	}
-	if env := os.Getenv("SENDGUARD_CONFIG"); env != "" {
-		return env, nil
-	}
-	var tried []string
-	if dir, err := os.UserConfigDir(); err == nil {
-		tried = append(tried, filepath.Join(dir, "sendguard", "config.yaml"))
-	}
-	tried = append(tried, "/etc/sendguard/config.yaml")
-	for _, path := range tried {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("no configuration file: looked for %s; name one with --config", strings.Join(tried, " and "))
-}
-
-// Load reads and checks the configuration. The error has a line for each
-// thing that is wrong, with file, line and key. Where the configuration could be
-// decoded and only makes no sense, it is returned beside the error.
-func Load(named string) (*Config, error) {
-	path, err := Find(named)
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	c := Default()
-	d := decoder{file: path}
-	d.decode(text, &c)
-	if len(d.problems) > 0 {
-		return nil, d.err()
-	}
-	c.check(&d)
-	return &c, d.err()
-}
-
-// Print writes the configuration as it is in force, its secrets hidden.
-func (c *Config) Print(w io.Writer) error {
-	out := yaml.NewEncoder(w)
-	out.SetIndent(2)
-	return errors.Join(out.Encode(c), out.Close())
-}
-
-// rootCAs are the system's roots and those of ca_file.
-func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
-	if u.CAFile == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(u.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", u.CAFile)
-	}
-	return pool, nil
-}
-
-// PolicySettings makes the settings of a configuration that was decoded; whether
-// they make sense is for policy.New to say.
-func (c *Config) PolicySettings() policy.Settings {
-	p := &c.Policy
-	var rules []policy.Rule
-	for _, r := range p.Rules {
-		rules = append(rules, policy.Rule{
-			Name:          r.Name,
-			Match:         policy.Match(r.Match),
-			External:      (*policy.Limit)(r.Limits.External),
-			Organisations: (*policy.Limit)(r.Limits.Organisations),
-			Total:         (*policy.Limit)(r.Limits.Total),
-			Body:          (*policy.Limit)(r.Limits.Body),
-			Action:        r.Action,
-			Override:      r.Override,
-			RejectHint:    r.RejectHint,
-		})
-	}
-	return policy.Settings{
-		InternalDomains: p.InternalDomains,
-		External:        policy.Limit(p.Limits.External),
-		Organisations:   policy.Limit(p.Limits.Organisations),
-		Total:           policy.Limit(p.Limits.Total),
-		InspectBody:     p.Inspect.Body,
-		Body:            policy.Limit(p.Limits.Body),
-		Action:          p.Action,
-		Override:        p.Override,
-		StripBcc:        p.StripBcc,
-		BareNewline:     p.BareNewline,
-		RejectHint:      p.RejectHint,
-		PersonalDomains: p.PersonalDomains,
-		Rules:           rules,
-	}
-}
-
-// ProxyLimits makes the limits of a configuration that was checked.
-func (c *Config) ProxyLimits() proxy.Limits {
-	s := &c.Server
-	return proxy.Limits{
-		Connections: s.Connections, ConnectionsPerClient: s.ConnectionsPerClient, Recipients: s.Recipients,
-		HeaderBytes: s.MaxHeaderBytes, LineBytes: s.MaxLineBytes, MessageBytes: int64(s.MessageBytes), BufferBytes: s.BufferBytes, SpoolDir: s.SpoolDir,
-		Idle: s.Idle, Stall: s.Stall, Connect: s.Connect, UpstreamReply: s.UpstreamReply, TimeBudget: c.Policy.Individual.TimeBudget,
-	}
-}
-
-// ProxyRoutes makes the routes of a configuration that was checked. A command that
-// prints a password is killed when ctx ends.
-func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
-	var routes []proxy.Route
-	for i, r := range c.Routes {
-		roots, err := r.Upstream.rootCAs()
-		if err != nil {
-			return nil, err
-		}
-		login, err := r.Upstream.login(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
-		}
-		routes = append(routes, r.proxyRoute(proxy.Upstream{
-			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
-			Login: login, MaxIdle: r.Upstream.MaxIdle,
-		}))
-	}
-	return routes, nil
-}
+// defaultMode lets in nobody else.
+const defaultMode fileMode = 0o600

@@ -16,7 +16,9 @@
 //   - Checking changes nothing and runs no command; making the routes does run the
 //     one that prints a password, for a bounded time.
 //
-// config.go is what the file may say, its defaults, and what is made of it;
-// decode.go reads the YAML, validate.go and listen.go check what it says, the
-// latter of the listeners; secret.go fetches passwords.
+// config.go is what the file may say, and its defaults; values.go are the values
+// that have a spelling of their own. load.go finds and prints it, decode.go reads
+// the YAML. validate.go checks what it says, listen.go of listeners, upstream.go
+// of upstreams, address.go of what is host:port. ready.go makes what policy and
+// proxy take, secret.go fetches the passwords for it.
 package config
