@@ -43,7 +43,7 @@ func benchmarkPolicy(b *testing.B, header []byte, s Settings) {
 	b.SetBytes(int64(len(header)))
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Decide(Message{Header: header, Sender: "me@home.example"})
+		judgeParts(p, Envelope{Sender: "me@home.example"}, header, nil)
 	}
 }
 
@@ -123,8 +123,8 @@ func BenchmarkHostileBcc(b *testing.B) {
 	}
 }
 
-// BenchmarkBodyScanner is how fast a body streams through, by what is in it.
-func BenchmarkBodyScanner(b *testing.B) {
+// BenchmarkBody is how fast a body streams through, by what is in it.
+func BenchmarkBody(b *testing.B) {
 	list := strings.Repeat("Firstname Lastname,first.last@company.example,+49 30 12345,Berlin\r\n", 1<<20/66)
 	encode := func(text string) string {
 		var lines strings.Builder
@@ -134,6 +134,10 @@ func BenchmarkBodyScanner(b *testing.B) {
 		return lines.String()
 	}
 	plain := strings.Repeat("This is an ordinary line of text, as people write it, without addresses.\r\n", 1<<20/74)
+	p, err := New(Settings{Limits: Limits{External: Unlimited, Organisations: Unlimited, Total: Unlimited, InBody: MaxInBody}, InspectBody: true, Action: Reject, BareNewline: RejectBare})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for name, c := range map[string]struct{ header, body string }{
 		"picture":        {"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n", encode(plain)},
 		"text":           {"Content-Type: text/plain\r\n\r\n", plain},
@@ -153,11 +157,12 @@ func BenchmarkBodyScanner(b *testing.B) {
 			body := []byte(c.body)
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				s := NewBodyScanner([]byte(c.header), "", true)
+				j := p.NewJudge(Envelope{})
+				j.Header([]byte(c.header))
 				for p := body; len(p) > 0; p = p[min(256<<10, len(p)):] {
-					s.Write(p[:min(256<<10, len(p))])
+					j.Body(p[:min(256<<10, len(p))])
 				}
-				s.Close()
+				j.End()
 			}
 		})
 	}

@@ -1,107 +1,61 @@
 package policy
 
-import (
-	"bytes"
+import "sendguard/policy/mail"
 
-	"sendguard/policy/mail"
-)
+// A decision is what is known about one message, as far as it is held.
+type decision struct {
+	*Policy
+	envelope *Envelope
+	start    []byte             // of the body
+	headers  []mail.ShownHeader // the message's own first, then its copies in the body
+	outer    *mail.Header       // the first of them
+	signed   [mail.Kinds]bool
+	own      *mail.AddressSet // the sender's addresses, which do not count
+	rule     *values
 
-// A Message is what Decide looks at.
-type Message struct {
-	// Header is the header as the client sent it, without dot-stuffing, with
-	// the empty line that ends it where there is one.
-	Header []byte
-	// Sender is the reverse-path of the envelope, without angle brackets.
-	Sender string
-	// Recipients are the forward-paths of the envelope, without angle brackets.
-	Recipients []string
-	// Route is the name of the route that the message takes.
-	Route string
-	// User is the name that the client has logged in with at sendguard; "" is none.
-	User string
-	// Organisations has them counted even where no limit needs it.
-	Organisations bool
-	// Body is the start of the body, as far as WantsBody asks for it. BodyCut says
-	// that the body goes on behind it.
-	Body    []byte
-	BodyCut bool
+	edits edits // that the verdict calls for
+	alone bool  // each recipient is shown alone
 }
 
-// Decide says what is to be done with a message. A header that cannot be read
-// as one is refused whatever the action.
-func (p *Policy) Decide(m Message) Verdict {
-	d := p.look(&m)
+// inspect finds what holds for a message with these copies of its header.
+func (p *Policy) inspect(e *Envelope, h mail.Header, copies []mail.ShownHeader, start []byte) *decision {
+	d := &decision{Policy: p, envelope: e, start: start, headers: append([]mail.ShownHeader{{Header: h}}, copies...)}
+	d.outer = &d.headers[0].Header
+	if d.outer.Has(mail.DKIMSignature) { // it covers the body, too
+		for i := 1; i < len(d.headers); i++ {
+			d.headers[i].Frozen = true
+		}
+	}
+	d.signed = d.outer.SignedKinds()
+	d.own = ownAddresses(d.outer, e.Sender)
+	d.rule = p.valuesFor(d)
+	return d
+}
+
+// verdict says what is to be done with the message, by its header. One that cannot
+// be read as one is refused whatever the action.
+func (d *decision) verdict() Verdict {
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
-		Override: d.rule.override, Hint: d.rule.hint, Outside: len(p.internal) > 0, body: bodyLimit{limit: Unlimited}}
+		Override: d.rule.override, Hint: d.rule.hint, Outside: len(d.internal) > 0}
 	v.Exposure = d.expose(d.headers)
 	if defect := d.outer.Defect; defect.Line > 0 {
 		reason := ReasonUnreadableHeader
 		if defect.Bare {
 			reason = ReasonBareNewline
 		}
-		v = v.RefusedFor(reason)
+		v = v.refusedFor(reason)
 		v.Line = defect.Line
 		return v
 	}
+	d.edits = d.withoutBcc()
 	if d.rule.action != Allow {
 		if c, over := d.rule.limits.exceeded(&v.Exposure); over {
 			v.over(c, d.rule.limits[c])
+			d.edits.add(d.overLimit(&v))
 		}
 	}
-	e := d.withoutBcc()
-	if v.Reason != ReasonNone {
-		e.add(d.overLimit(&v))
-	}
-	switch {
-	case v.Refused():
-		return v
-	case v.Action == Individual:
-		v.copies, v.Rewritten = d.copier(e), true
-	default:
-		v.Header, v.Body, v.Rewritten = d.apply(e)
-	}
-	if v.body = d.leftToBody(&v); !v.AwaitsBody() {
-		v.Claimed = -1
-	}
+	d.alone = v.Action == Individual
 	return v
-}
-
-// A decision is what Decide knows about one message.
-type decision struct {
-	*Policy
-	message *Message
-	headers []mail.ShownHeader // the message's own first, then its copies in the body
-	outer   *mail.Header       // the first of them
-	signed  [mail.Kinds]bool
-	own     *mail.AddressSet // the sender's addresses, which do not count
-	rule    *values
-}
-
-// look takes a message apart, and finds what holds for it.
-func (p *Policy) look(m *Message) *decision {
-	d := m.takeApart()
-	d.Policy = p
-	d.own = ownAddresses(d.outer, m.Sender)
-	d.rule = p.valuesFor(d.outer, m)
-	return d
-}
-
-// takeApart finds the header of a message, and its copies in the body.
-func (m *Message) takeApart() *decision {
-	outer := mail.ParseHeader(m.Header)
-	w := outer.Copies(m.Body)
-	if w.Open && m.BodyCut || w.Deep {
-		outer.Defective(bytes.Count(outer.Raw, mail.CRLF)+1, false)
-	}
-	if outer.Has(mail.DKIMSignature) { // it covers the body, too
-		for i := range w.Found {
-			w.Found[i].Frozen = true
-		}
-	}
-	d := &decision{message: m, headers: append([]mail.ShownHeader{{Header: outer}}, w.Found...)}
-	d.outer = &d.headers[0].Header
-	d.signed = d.outer.SignedKinds()
-	return d
 }
 
 // takesOut reports a field that is taken out before the message goes on.

@@ -39,7 +39,7 @@ func (e *Exposure) Shown() []FieldCount {
 func (d *decision) expose(headers []mail.ShownHeader) Exposure {
 	set := d.own.Clone()
 	var orgs organisations
-	countOrganisations := d.organisations || d.message.Organisations
+	countOrganisations := d.organisations || d.envelope.Measure
 	if countOrganisations {
 		orgs = newOrganisations(d.personal)
 	}

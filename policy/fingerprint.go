@@ -6,7 +6,6 @@ import (
 	"hash"
 	"io"
 	"regexp"
-	"slices"
 
 	"sendguard/policy/mail"
 )
@@ -18,70 +17,69 @@ type Identity struct {
 	Content   [32]byte // digest of the body
 }
 
-// A Fingerprint takes the identity of a message. Mail clients make new
-// boundaries (RFC 2046 section 5.1.1) for each try to send the same message, and
-// new names for the pictures in its text: the one that HTML refers to (RFC 2392),
-// and that of the file. They sign it anew. So all this is left out of the digest of
-// its content.
-type Fingerprint struct {
-	identity   Identity
-	hash       hash.Hash
-	lines      mail.LineCutter
-	boundaries []string
-	inHeader   bool   // of a part
-	header     []byte // of it, as far as it has come
-	content    io.WriteCloser
+// A fingerprint listens to a walk and takes the identity of the message. Mail
+// clients make new boundaries (RFC 2046 section 5.1.1) for each try to send the same
+// message, and new names for the pictures in its text: the one that HTML refers to
+// (RFC 2392), and that of the file. They sign it anew. So all this is left out of the
+// digest of its content. A message that is attached beneath an encoding is content.
+type fingerprint struct {
+	identity Identity
+	hash     hash.Hash
+	header   []byte // of a part, as far as it has come
 }
 
-// Bounds for what a Fingerprint keeps. Delimiters that are longer, headers, and
-// further boundaries, belong to the content.
-const (
-	maxKeptLine       = 4096
-	maxKeptHeader     = 16 << 10
-	maxKeptBoundaries = 64
-)
+// maxKeptHeader is how much of a part's header is looked at. What is more of it
+// belongs to the content.
+const maxKeptHeader = 16 << 10
 
-// NewFingerprint begins with the header of a message. The whole body is then
-// written to it, in pieces.
-func NewFingerprint(raw []byte) *Fingerprint {
-	h := mail.ParseHeader(raw)
+func newFingerprint(h *mail.Header) *fingerprint {
 	text := func(kind mail.Kind) string {
 		return string(bytes.ReplaceAll(bytes.TrimSpace(bytes.Join(h.Values(kind), nil)), mail.CRLF, nil))
 	}
-	f := &Fingerprint{hash: sha256.New(), boundaries: h.Boundaries()}
-	f.lines = mail.LineCutter{Max: maxKeptLine, Line: f.line}
-	f.identity.MessageID, f.identity.Subject = text(mail.MessageID), text(mail.Subject)
+	f := &fingerprint{identity: Identity{MessageID: text(mail.MessageID), Subject: text(mail.Subject)}, hash: sha256.New()}
 	if f.identity.MessageID == "" {
 		f.identity.MessageID = text(mail.Date) // a mail server keeps it for all tries
 	}
-	f.content = f.reader(&h)
 	return f
 }
 
-// Write takes the next piece of the body. It never fails.
-func (f *Fingerprint) Write(p []byte) (int, error) { return f.lines.Write(p) }
-
-// line takes a line, its end included, or a piece of a long one.
-func (f *Fingerprint) line(p []byte, begins bool) {
-	closing, delimits := f.delimiter(p)
-	switch {
-	case begins && delimits:
-		f.endPart()
+// Delimiter stands for the line, whatever the boundary in it.
+func (f *fingerprint) Delimiter(p *mail.Part) {
+	if !p.Encoded {
+		f.endHeader()
 		f.hash.Write([]byte("--\r\n"))
-		f.inHeader, f.content = !closing, f.reader(&mail.Header{})
-	case !f.inHeader:
-		f.content.Write(p)
-	default:
-		f.header = append(f.header, p...)
-		if begins && len(bytes.TrimRight(p, "\r\n")) == 0 || len(f.header) > maxKeptHeader {
-			f.endHeader()
-		}
 	}
 }
 
-func (f *Fingerprint) endPart() {
+// HeaderLine keeps the header of a part until it is complete.
+func (f *fingerprint) HeaderLine(p *mail.Part, line []byte, _ bool) {
+	if p.Encoded {
+		return
+	}
+	if len(f.header)+len(line) > maxKeptHeader {
+		f.endHeader()
+	}
+	f.header = append(f.header, line...)
+}
+
+// signatures are the types of the second part of a multipart/signed (RFC 3156 section 5,
+// RFC 8551 section 3.5.3).
+var signatures = []string{"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
+
+// Content takes what stands behind a header. The references in HTML are looked for
+// beneath its transfer encoding.
+func (f *fingerprint) Content(p *mail.Part) (to io.WriteCloser, decoded bool) {
+	if p.Encoded || p.Again {
+		return nil, false
+	}
 	f.endHeader()
-	f.content.Close()
+	switch {
+	case p.IsA("text/html"):
+		return &referenceFilter{to: f.hash}, true
+	case p.IsA(signatures...):
+		return nil, false
+	}
+	return &referenceFilter{to: f.hash}, false
 }
 
 // Where a field of a part's header has what is new with each try: the boundary
@@ -92,9 +90,10 @@ var (
 	newName     = regexp.MustCompile(`(?i)[;\s](?:boundary|(?:file)?name[*\d]*)\s*=\s*(?:"([^"]*)"|([^";\s]+))`)
 )
 
-// endHeader takes the header of a part that is complete.
-func (f *Fingerprint) endHeader() {
-	if !f.inHeader {
+// endHeader takes the header of a part that is complete, less what is new with
+// each try.
+func (f *fingerprint) endHeader() {
+	if len(f.header) == 0 {
 		return
 	}
 	h := mail.ParseHeader(f.header)
@@ -118,29 +117,14 @@ func (f *Fingerprint) endHeader() {
 		}
 	}
 	f.hash.Write(f.header[at:])
-	if boundaries := h.Boundaries(); len(f.boundaries)+len(boundaries) <= maxKeptBoundaries {
-		f.boundaries = append(f.boundaries, boundaries...)
-	}
-	f.content = f.reader(&h)
-	f.inHeader, f.header = false, f.header[:0]
+	f.header = f.header[:0]
 }
 
-// signatures are the types of the second part of a multipart/signed (RFC 3156 section 5,
-// RFC 8551 section 3.5.3).
-var signatures = []string{"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
-
-// reader is for the content behind a header. The references in HTML are looked
-// for beneath its transfer encoding.
-func (f *Fingerprint) reader(h *mail.Header) io.WriteCloser {
-	references := &referenceFilter{to: f.hash}
-	types := h.MediaTypes()
-	switch {
-	case slices.Contains(types, "text/html"):
-		return (&mail.PartHeader{Encodings: h.Encodings()}).TransferDecoded(references)
-	case slices.ContainsFunc(types, func(t string) bool { return slices.Contains(signatures, t) }):
-		references.to = io.Discard
-	}
-	return references
+// Identity returns the identity of the message, when the walk is at its end.
+func (f *fingerprint) Identity() Identity {
+	f.endHeader()
+	f.hash.Sum(f.identity.Content[:0])
+	return f.identity
 }
 
 // A referenceFilter passes text on without the names of the parts that it
@@ -187,25 +171,4 @@ func (r *referenceFilter) Close() error {
 	r.to.Write(r.held)
 	r.held, r.inside = nil, false
 	return nil
-}
-
-// delimiter reports a line that separates a body, and whether it is the last one.
-func (f *Fingerprint) delimiter(line []byte) (closing, ok bool) {
-	rest, ok := bytes.CutPrefix(bytes.TrimRight(line, " \t\r\n"), []byte("--"))
-	if !ok {
-		return false, false
-	}
-	if slices.Contains(f.boundaries, string(rest)) {
-		return false, true
-	}
-	rest, closing = bytes.CutSuffix(rest, []byte("--"))
-	return closing, closing && slices.Contains(f.boundaries, string(rest))
-}
-
-// Identity returns the identity of the message, when all of it was written.
-func (f *Fingerprint) Identity() Identity {
-	f.lines.Flush()
-	f.endPart()
-	f.hash.Sum(f.identity.Content[:0])
-	return f.identity
 }

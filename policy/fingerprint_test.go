@@ -5,12 +5,23 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sendguard/policy/mail"
 )
 
 func identityOf(message string) Identity {
 	header, body, _ := strings.Cut(strings.ReplaceAll(message, "\n", "\r\n"), "\r\n\r\n")
-	print := NewFingerprint([]byte(header + "\r\n\r\n"))
-	print.Write([]byte(body))
+	return identityOfPieces([]byte(header+"\r\n\r\n"), []byte(body))
+}
+
+func identityOfPieces(header []byte, body ...[]byte) Identity {
+	h := mail.ParseHeader(header)
+	print := newFingerprint(&h)
+	w := mail.NewWalk(&h, print)
+	for _, piece := range body {
+		w.Write(piece)
+	}
+	w.Close()
 	return print.Identity()
 }
 

@@ -28,7 +28,7 @@ func FuzzDecide(f *testing.F) {
 			header = header[:end+4] // what follows is no header
 		}
 		before := bytes.Clone(header)
-		v := p.Decide(Message{Header: header, Sender: "me@home.org"})
+		v := judgeParts(p, me, header, nil)
 		if !bytes.Equal(header, before) {
 			t.Fatal("the input was changed")
 		}
@@ -42,7 +42,7 @@ func FuzzDecide(f *testing.F) {
 			}
 			return
 		case !v.Rewritten:
-			if !bytes.Equal(v.Header, header) {
+			if v.Header != nil {
 				t.Fatalf("%q became %q", header, v.Header)
 			}
 			return
@@ -53,7 +53,7 @@ func FuzzDecide(f *testing.F) {
 		if got, want := kinds(v.Header, signed(header)), kinds(header, signed(header)); !slices.Equal(got, want) {
 			t.Fatalf("%q was rewritten to %q: fields %v, not %v", header, v.Header, got, want)
 		}
-		again := p.Decide(Message{Header: v.Header, Sender: "me@home.org"})
+		again := judgeParts(p, me, v.Header, nil)
 		if again.Rewritten && v.Action != Override || again.Exposure.Visible != v.Exposure.Visible {
 			t.Fatalf("%q was rewritten to %q, which shows %d, not %d", header, v.Header, again.Exposure.Visible, v.Exposure.Visible)
 		}
@@ -71,11 +71,11 @@ func FuzzConceal(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, header []byte) {
-		v := p.Decide(Message{Header: header, Sender: "me@home.org"})
+		v := judgeParts(p, me, header, nil)
 		if v.Action != Bcc {
 			return
 		}
-		again := p.Decide(Message{Header: v.Header, Sender: "me@home.org"})
+		again := judgeParts(p, me, v.Header, nil)
 		if again.Action != Allow || again.Exposure.External > 0 || v.Concealed < 1 {
 			t.Fatalf("%q was rewritten to %q, which is %+v", header, v.Header, again)
 		}
@@ -104,24 +104,26 @@ func FuzzIndividual(f *testing.F) {
 		if strings.ContainsFunc(recipient, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return // the wire refuses it
 		}
-		m := Message{Header: header, Body: body, Sender: "me@home.org", Recipients: []string{recipient}}
-		v := p.Decide(m)
+		v := judgeParts(p, Envelope{Sender: me.Sender, Recipients: []string{recipient}}, header, body)
 		if v.Action != Individual {
 			return
 		}
-		known := p.look(&m).own
+		outer := mail.ParseHeader(header)
+		known := ownAddresses(&outer, me.Sender)
 		known.AddPath(recipient)
 		known.Scan([]byte(mail.WithoutRoute(recipient))) // as it reads
-		copied, begin := v.CopyFor(recipient)
-		again := p.look(&Message{Header: copied, Body: begin, Sender: "me@home.org"})
-		for _, h := range again.headers {
+		copied, start := v.CopyFor(recipient)
+		again := mail.ParseHeader(copied)
+		first := again.FirstParts()
+		first.Look(start, true)
+		for _, h := range append(first.Found, mail.ShownHeader{Header: again}) {
 			for _, field := range h.Fields {
 				if !concealed[field.Kind] || field.Kind == mail.ReplyTo {
 					continue
 				}
 				for a := range mail.DistinctAddresses(h.Value(field)).All() {
 					if !known.Has(a) {
-						t.Fatalf("%q %q for %q became %q %q", header, body, recipient, copied, begin)
+						t.Fatalf("%q %q for %q became %q %q", header, body, recipient, copied, start)
 					}
 				}
 			}
@@ -166,22 +168,15 @@ func FuzzFingerprint(f *testing.F) {
 	f.Add([]byte("--one\r\nContent-Type: multipart/alternative;\r\n boundary=\"two\"\r\n\r\n--two\r\n\r\nHello\r\n--two--\r\n--one--\r\n"), 7)
 	f.Add([]byte("--one\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<img src=3D\"cid:part1=\r\n.x@y\">c\r\n"), 80)
 	f.Add([]byte("--one\r\nContent-ID: <a>\r\nContent-Type: image/png; name=a\r\nContent-Disposition: inline;\r\n filename*0=\"b\"\r\n\r\nci"), 40)
-	f.Add(bytes.Repeat([]byte("x"), 3*maxKeptLine), 100)
-	identity := func(pieces ...[]byte) Identity {
-		print := NewFingerprint(header)
-		for _, p := range pieces {
-			print.Write(p)
-		}
-		return print.Identity()
-	}
+	f.Add(bytes.Repeat([]byte("x"), 12<<10), 100)
 	f.Fuzz(func(t *testing.T, body []byte, cut int) {
-		whole := identity(body)
+		whole := identityOfPieces(header, body)
 		cut = max(0, min(cut, len(body)))
-		if parted := identity(body[:cut], body[cut:]); parted != whole {
-			t.Fatalf("%q parted at %d", body, cut)
+		if separated := identityOfPieces(header, body[:cut], body[cut:]); separated != whole {
+			t.Fatalf("%q separated at %d", body, cut)
 		}
 		encoded := regexp.MustCompile(`(?i)cid:|content-id|encoding|signature`).Match(body) // an x may be left out there
-		if other := identity(body, []byte("x")); other == whole && !encoded {
+		if other := identityOfPieces(header, body, []byte("x")); other == whole && !encoded {
 			t.Fatalf("%q and an x more", body)
 		}
 	})
@@ -200,11 +195,8 @@ func FuzzCopies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, contentType, body []byte) {
 		header := slices.Concat([]byte("From: me@home.org\r\nTo: c@x.org\r\nContent-Type: "), contentType, []byte("\r\n\r\n"))
-		alone := p.Decide(Message{Header: header})
-		with := p.Decide(Message{Header: header, Body: body})
-		if outer := mail.ParseHeader(header); len(outer.Copies(body).Found) > mail.MaxHeaders {
-			t.Fatalf("%q %q: more than %d headers were looked at", contentType, body, mail.MaxHeaders)
-		}
+		alone := judgeParts(p, Envelope{}, header, nil)
+		with := judgeParts(p, Envelope{}, header, body)
 		if with.Exposure.Visible < alone.Exposure.Visible {
 			t.Fatalf("%q %q: %d, without the body %d", contentType, body, with.Exposure.Visible, alone.Exposure.Visible)
 		}

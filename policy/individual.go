@@ -42,21 +42,21 @@ func isKind(h *mail.Header, c cut, kind mail.Kind) bool {
 type copier struct {
 	header, body template
 	mailboxes    map[string][]byte // by address as it is compared: as the message has it
-
-	signedSubject bool // it must stay as it is
 }
 
-// copier makes ready to write copies after edits.
-func (d *decision) copier(e edits) *copier {
-	inHeader, inBody := d.split(e)
-	return &copier{newTemplate(d.message.Header, inHeader), newTemplate(d.message.Body, inBody), d.mailboxes(), d.signed[mail.Subject]}
+// copier makes ready to write copies. rest is what follows the start of the body.
+func (d *decision) copier(rest []byte) *copier {
+	inHeader, inBody := d.split(d.edits)
+	c := &copier{newTemplate(d.outer.Raw, inHeader), newTemplate(d.start, inBody), d.mailboxes()}
+	c.body[len(c.body)-1] = append(c.body[len(c.body)-1], rest...)
+	return c
 }
 
 // mailboxes finds the recipients in the fields that show addresses: as they are
 // written there, but for those that name another address too.
 func (d *decision) mailboxes() map[string][]byte {
 	recipients := mail.NewAddressSet()
-	for _, r := range d.message.Recipients {
+	for _, r := range d.envelope.Recipients {
 		recipients.AddPath(r)
 	}
 	found := map[string][]byte{}
@@ -78,28 +78,13 @@ func (d *decision) mailboxes() map[string][]byte {
 	return found
 }
 
-// overrides is that of a Verdict, for all copies.
-func (c *copier) overrides(n int) (found bool, wrong int) {
-	wrong = -1
-	for i, piece := range c.header {
-		h := mail.ParseHeader(piece) // whole fields
-		here, other, cuts := findTag(&h, n)
-		found = found || here
-		if here && !c.signedSubject {
-			c.header[i] = rewrite(piece, cuts)
-		}
-		wrong = max(wrong, other)
-	}
-	return found, wrong
-}
-
 // HasCopies reports whether each recipient is to get a copy of their own.
-func (v *Verdict) HasCopies() bool { return v.copies != nil }
+func (v *Verdict) HasCopies() bool { return v.copies != nil && v.Header == nil }
 
 // CopyFor returns the copy of a message that HasCopies for one recipient, a
 // forward-path of the envelope without angle brackets: its header
-// and the start of its body. It shows that recipient alone. What the Message was
-// decided from need not be there any more.
+// and what of its body was fed before the verdict. It shows that recipient alone.
+// What the message was judged by need not be there any more.
 func (v *Verdict) CopyFor(recipient string) (header, body []byte) {
 	set := mail.NewAddressSet()
 	set.AddPath(recipient)

@@ -30,6 +30,9 @@ const (
 // Limits are one for each row.
 type Limits [CountedKinds]Limit
 
+// MaxInBody is the highest limit for the addresses that a body may show.
+const MaxInBody = body.MaxCount
+
 // NoLimits are none at all.
 func NoLimits() (l Limits) {
 	for c := range l {
@@ -56,7 +59,7 @@ var limitTable = [CountedKinds]struct {
 		inHeader, "organisations", "organisations", toBcc},
 	Total: {"total", ReasonTooManyTotal, func(e *Exposure) int { return e.Visible }, 0,
 		inHeader, "addresses", "addresses", toBcc},
-	InBody: {"body", ReasonTooManyInBody, func(e *Exposure) int { return e.Body }, body.MaxCount,
+	InBody: {"body", ReasonTooManyInBody, func(e *Exposure) int { return e.Body }, MaxInBody,
 		"its text and attachments show %d %s (limit %d)", "addresses", "addresses", "Take them out"},
 }
 

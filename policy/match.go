@@ -28,19 +28,20 @@ type matcher struct {
 }
 
 // holds reports whether the rule is for a message.
-func (t *matcher) holds(h *mail.Header, m *Message) bool {
+func (t *matcher) holds(d *decision) bool {
+	h, m := d.outer, d.envelope
 	return (len(t.Route) == 0 || slices.Contains(t.Route, m.Route)) &&
 		(len(t.user) == 0 || m.User != "" && t.user.match([]byte(strings.ToLower(m.User)))) &&
 		isWanted(t.Reply, func() bool { return h.Has(mail.InReplyTo) || h.Has(mail.References) }) &&
 		isWanted(t.Resent, func() bool { return h.HasResent() }) &&
-		isWanted(t.Calendar, func() bool { return isCalendar(h, m.Body) }) &&
+		isWanted(t.Calendar, func() bool { return invites(h, d.start) }) &&
 		(len(t.from) == 0 || t.fromHolds(h, m)) &&
 		(len(t.to) == 0 || t.toHolds(m))
 }
 
 func isWanted(want *bool, is func() bool) bool { return want == nil || *want == is() }
 
-func (t *matcher) fromHolds(h *mail.Header, m *Message) bool {
+func (t *matcher) fromHolds(h *mail.Header, m *Envelope) bool {
 	from := mail.DistinctAddresses(h.Values(mail.From)...)
 	from.AddPath(m.Sender)
 	for address := range from.All() {
@@ -51,7 +52,7 @@ func (t *matcher) fromHolds(h *mail.Header, m *Message) bool {
 	return false
 }
 
-func (t *matcher) toHolds(m *Message) bool {
+func (t *matcher) toHolds(m *Envelope) bool {
 	for _, recipient := range m.Recipients {
 		one := mail.NewAddressSet()
 		one.AddPath(recipient)

@@ -16,7 +16,7 @@ type BareNewline string
 
 const (
 	RejectBare    BareNewline = "reject"
-	NormalizeBare BareNewline = "normalize" // into CRLF, by the caller, before Decide
+	NormalizeBare BareNewline = "normalize" // into CRLF, by the caller, before it is judged
 )
 
 // BareNewlines are the values that a configuration may give.
@@ -42,7 +42,7 @@ type Policy struct {
 	internal, personal mail.DomainSet
 	base               values
 	rules              []compiledRule
-	wantsBody          bool
+	wantsBody          bool // a rewrite or a rule looks for an invitation in it
 	organisations      bool // a limit needs them
 }
 
@@ -90,31 +90,6 @@ func (p *Policy) RuleNames() []string {
 	}
 	return names
 }
-
-// WantsBody returns how many bytes of the body, at most MaxBody, Decide needs to
-// see beside the header: there may be a copy of the header in it or, where that
-// matters, an invitation. body is its start, as far as it has come; where the
-// result is no more than its length, that will do.
-func (p *Policy) WantsBody(raw, body []byte) int {
-	h := mail.ParseHeader(raw)
-	switch {
-	case !h.Wraps():
-		return 0
-	case p.wantsBody && h.IsMultipart():
-		return MaxBody
-	}
-	if h.Copies(body).More {
-		return min(2*max(len(body), firstLook), MaxBody)
-	}
-	return min(len(body), MaxBody)
-}
-
-// MaxBody is how much of a body Decide looks at, where it looks at one.
-const MaxBody = 64 << 10
-
-// firstLook is half of what is looked at first of a body. That doubles, so that
-// all looks together cost no more than twice the last one.
-const firstLook = 2048
 
 // maxHint keeps a refusal within the 512 bytes of a reply line (RFC 5321
 // section 4.5.3.1.5).

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"sendguard/policy/body"
 	"sendguard/policy/internal/casefile"
 )
 
@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite what the test cases expect")
 type testCase struct {
 	*casefile.Case
 	settings Settings
-	message  Message
+	envelope Envelope
 }
 
 func readCase(t testing.TB, path string) *testCase {
@@ -29,13 +29,13 @@ func readCase(t testing.TB, path string) *testCase {
 	for _, s := range c.Settings {
 		switch s.Key {
 		case "sender":
-			c.message.Sender = s.Value
+			c.envelope.Sender = s.Value
 		case "recipients":
-			c.message.Recipients = strings.Fields(s.Value)
+			c.envelope.Recipients = strings.Fields(s.Value)
 		case "route":
-			c.message.Route = s.Value
+			c.envelope.Route = s.Value
 		case "user":
-			c.message.User = s.Value
+			c.envelope.User = s.Value
 		default:
 			c.set(t, s.Key, s.Value)
 		}
@@ -181,28 +181,23 @@ func TestCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			header := casefile.Wire(t, c.Message)
-			c.message.Header = header
-			if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
-				c.message.Header, c.message.Body = header[:end+4], header[end+4:]
-			}
-			v := p.Decide(c.message)
-			if p.InspectBody {
-				v = v.WithBody(inBody(&c.message))
-			}
+			message := casefile.Wire(t, c.Message)
+			c.envelope.Measure = c.settings.InspectBody
+			header, body := separate(message)
+			v, after := feed(p.NewJudge(c.envelope), header, body)
 			got := summary(&v)
 			if *update {
-				c.Write(t, got, v.Rewritten, c.goesOn(&v))
+				c.Write(t, got, v.Rewritten, c.goesOn(&v, message, after))
 				return
 			}
 			if got != c.Want {
 				t.Errorf("%s\ngot  %s\nwant %s", c.Comment, got, c.Want)
 			}
-			want := header
+			want := message
 			if c.Rewrites {
 				want = casefile.Wire(t, c.Sent)
 			}
-			if sent := c.goesOn(&v); !v.Refused() && !bytes.Equal(sent, want) {
+			if sent := c.goesOn(&v, message, after); !v.Refused() && !bytes.Equal(sent, want) {
 				t.Errorf("%s\nsends %q\nwant  %q", c.Comment, sent, want)
 			}
 			if v.Rewritten != c.Rewrites {
@@ -212,36 +207,70 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// goesOn is what is sent by a verdict: of copies for each recipient all, parted
-// by "---".
-func (c *testCase) goesOn(v *Verdict) []byte {
+// goesOn is what is sent by a verdict: of copies for each recipient all, with "---"
+// between them. after is what of the body was fed after the verdict.
+func (c *testCase) goesOn(v *Verdict, message, after []byte) []byte {
 	if v.Action != Individual {
-		return append(bytes.Clone(v.Header), v.Body...)
+		if !v.Rewritten {
+			return message
+		}
+		return slices.Concat(v.Header, v.Body, after)
 	}
 	var copies [][]byte
-	for _, r := range c.message.Recipients {
+	for _, r := range c.envelope.Recipients {
 		header, body := v.CopyFor(r)
-		copies = append(copies, append(bytes.Clone(header), body...))
+		copies = append(copies, slices.Concat(header, body, after))
 	}
 	return bytes.Join(copies, []byte("---\r\n"))
 }
 
-// inBody counts what the body of a message shows.
-func inBody(m *Message) int {
-	s := NewBodyScanner(m.Header, m.Sender, false)
-	s.Write(m.Body)
-	s.Close()
-	return s.Count()
+// separate separates a message behind its first empty line.
+func separate(message []byte) (header, body []byte) {
+	if end := bytes.Index(message, []byte("\r\n\r\n")); end >= 0 {
+		return message[:end+4], message[end+4:]
+	}
+	return message, nil
 }
 
+// judge feeds a judge with a message whose header ends with its first empty line.
+func judge(p *Policy, e Envelope, message []byte) Verdict {
+	header, body := separate(message)
+	return judgeParts(p, e, header, body)
+}
+
+func judgeParts(p *Policy, e Envelope, header, body []byte) Verdict {
+	v, _ := feed(p.NewJudge(e), header, body)
+	return v
+}
+
+// feed feeds a judge with a message, and returns what of the body came after the
+// verdict: it goes on as it is.
+func feed(j *Judge, header []byte, pieces ...[]byte) (v Verdict, after []byte) {
+	defer j.Close()
+	j.Header(header)
+	for _, piece := range pieces {
+		if j.next != More {
+			after = append(after, piece...)
+		}
+		j.Body(piece)
+	}
+	return j.End(), after
+}
+
+// me is the envelope of a message of the sender that the tests have.
+var me = Envelope{Sender: "me@home.org"}
+
 func TestNoBodyLimitIsHigherThanWhatIsCounted(t *testing.T) {
-	settings := Settings{Limits: Limits{InBody: body.MaxCount}, InspectBody: true, Action: Reject, BareNewline: RejectBare}
+	settings := Settings{Limits: Limits{InBody: MaxInBody}, InspectBody: true, Action: Reject, BareNewline: RejectBare}
 	p, err := New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := p.Decide(Message{Header: []byte("Subject: x\r\n\r\n")})
-	if v = v.WithBody(body.MaxCount + 1); !v.Refused() {
+	var many bytes.Buffer
+	for i := range MaxInBody + 1 {
+		fmt.Fprintf(&many, "p%d@x.org\r\n", i)
+	}
+	if v := judgeParts(p, Envelope{}, []byte("Subject: x\r\n\r\n"), many.Bytes()); !v.Refused() {
 		t.Error("the highest limit lets pass what could not be counted")
 	}
 	settings.Limits[InBody]++

@@ -77,10 +77,14 @@ func (d *decision) split(e edits) (header, body []cut) {
 	return header, body
 }
 
-// apply makes the edits.
-func (d *decision) apply(e edits) (header, body []byte, rewritten bool) {
-	inHeader, inBody := d.split(e)
-	return rewrite(d.message.Header, inHeader), rewrite(d.message.Body, inBody), len(inHeader)+len(inBody) > 0
+// apply makes the edits, if there are any. rest is what follows the start of the
+// body.
+func (d *decision) apply(rest []byte) (header, body []byte, rewritten bool) {
+	inHeader, inBody := d.split(d.edits)
+	if len(inHeader)+len(inBody) == 0 {
+		return nil, nil, false
+	}
+	return rewrite(d.outer.Raw, inHeader), slices.Concat(rewrite(d.start, inBody), rest), true
 }
 
 // afterwards returns the headers that would be shown after edits.
@@ -112,7 +116,7 @@ func (d *decision) rewriteRefusal(changed [mail.Kinds]bool) Reason {
 			}
 		}
 	}
-	if isCalendar(d.outer, d.message.Body) {
+	if invites(d.outer, d.start) {
 		return ReasonAttendees
 	}
 	return ReasonNone

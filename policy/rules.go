@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"sendguard/policy/mail"
 )
 
 // A Rule sets values for the messages that it matches. What it leaves nil, or
@@ -104,9 +102,9 @@ func (v *values) check() error {
 }
 
 // valuesFor returns the values of the first rule that matches, or the policy's.
-func (p *Policy) valuesFor(h *mail.Header, m *Message) *values {
+func (p *Policy) valuesFor(d *decision) *values {
 	for i := range p.rules {
-		if p.rules[i].match.holds(h, m) {
+		if p.rules[i].match.holds(d) {
 			return &p.rules[i].values
 		}
 	}

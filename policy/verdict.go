@@ -67,7 +67,6 @@ type Verdict struct {
 	Count   int
 	Limit   Limit
 	CountOf Counted
-	body    bodyLimit
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int
 	// Line is where a header cannot be read, the first line being 1.
@@ -80,22 +79,21 @@ type Verdict struct {
 	Override, Outside bool
 	Hint              string
 
-	// Header is the header to send, Body the start of the body: the bytes that
-	// came, or a copy of them with what had to go cut out. They are nil where the
-	// message is refused, and where it HasCopies.
+	// Rewritten says that other bytes go on than came: Header, and Body for what of
+	// it was fed before the verdict. Both are nil where the message HasCopies.
 	Header, Body []byte
 	Rewritten    bool
 
-	copies *copier
+	copies   *copier
+	Identity Identity // of a message that HasCopies
 }
 
 // Refused reports whether the message must not go out.
 func (v *Verdict) Refused() bool { return v.Action == Reject }
 
-// RefusedFor is the verdict for a message that may go out by its header, but
-// not for what its body shows: a bare CR or LF, or an invitation.
-func (v Verdict) RefusedFor(r Reason) Verdict {
+// refusedFor is the verdict for a message that may go out by its header, but
+// not for what its body shows.
+func (v Verdict) refusedFor(r Reason) Verdict {
 	v.Action, v.Reason, v.Header, v.Body, v.Rewritten, v.copies, v.Concealed = Reject, r, nil, nil, false, nil, 0
-	v.body = bodyLimit{limit: Unlimited}
 	return v
 }

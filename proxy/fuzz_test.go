@@ -40,7 +40,9 @@ func FuzzMessage(f *testing.F) {
 		if end := headerEnd(content, 0); end >= 0 {
 			header = content[:end]
 		}
-		v := g.policy.Decide(policy.Message{Header: header, Sender: "me@home.example"})
+		j := g.policy.NewJudge(policy.Envelope{Sender: "me@home.example"})
+		j.Header(header)
+		v := j.End()
 		refused := v.Refused() || bare(string(content))
 		if refused != strings.HasPrefix(r, "550 5.") || refused == strings.HasPrefix(r, "250") {
 			t.Fatalf("%q: verdict %v, reply %q", content, v, r)

@@ -3,8 +3,6 @@ package proxy
 import (
 	"bytes"
 	"errors"
-
-	"sendguard/policy"
 )
 
 var (
@@ -14,7 +12,7 @@ var (
 )
 
 // readHeader takes the header of the message as it came, with the empty line
-// that ends it. What came along with it stays in m.piece.
+// that ends it. It then stands at the start of m.piece, with what came along.
 //
 // A bare CR or LF ends the search: the message will not pass, and there may be
 // no empty line that is one for us.
@@ -38,60 +36,13 @@ func (m *passage) readHeader() ([]byte, error) {
 		case end > m.limits.HeaderBytes, end < 0 && len(header) > m.limits.HeaderBytes:
 			return nil, errHeaderTooLarge
 		case end >= 0:
-			m.inPiece = end - searched
+			m.piece, m.start = header, end
 			return header[:end], m.checkLines(header[:end])
 		}
 		if searched == 0 {
 			header = bytes.Clone(m.piece)
 		}
 	}
-}
-
-// readHead takes as much of the body as the policy wants to look at into
-// m.head. Where that is something, header and body are then one piece: a copy,
-// for the piece that holds the header is read over.
-func (m *passage) readHead(header []byte) ([]byte, error) {
-	plain := unstuff(header)
-	if m.policy.WantsBody(plain, nil) == 0 {
-		return header, nil
-	}
-	end := len(header)
-	all := append(bytes.Clone(header), m.piece[m.inPiece:]...)
-	if !m.memory.take(2 * len(all)) {
-		return nil, errBuffersFull
-	}
-	missing := func() int {
-		head := unstuff(beginOf(all[end:]))
-		return m.policy.WantsBody(plain, head) - len(head)
-	}
-	for n := missing(); n > 0 && !m.last && !m.body.bare && len(all)-end < policy.MaxBody; {
-		if err := m.next(); err != nil {
-			return nil, err
-		}
-		if !m.memory.take(2 * len(m.piece)) {
-			return nil, errBuffersFull
-		}
-		all = append(all, m.piece...)
-		if n -= len(m.piece); n <= 0 {
-			n = missing()
-		}
-	}
-	m.piece, m.inPiece, m.head = all, end, beginOf(all[end:])
-	m.headCut = !m.last && !m.body.bare || len(m.head) < len(all)-end
-	return all[:end:end], nil
-}
-
-// beginOf is as much of a body as the policy looks at. It does not end between
-// a dot that was stuffed and the one behind it.
-func beginOf(body []byte) []byte {
-	if len(body) <= policy.MaxBody {
-		return body
-	}
-	body = body[:policy.MaxBody]
-	if bytes.HasSuffix(body, []byte("\r\n.")) {
-		return body[:policy.MaxBody-1]
-	}
-	return body
 }
 
 // headerEnd returns where the header ends in b, its empty line included, or -1.
@@ -126,13 +77,20 @@ func (m *passage) checkLines(header []byte) error {
 	return nil
 }
 
-// unstuff returns the header without dot-stuffing (RFC 5321 section 4.5.2).
-func unstuff(header []byte) []byte {
-	header = bytes.TrimPrefix(header, finalDot[:1])
-	if !bytes.Contains(header, []byte("\r\n.")) {
-		return header
+// An unstuffer takes the dot-stuffing off a message that comes in pieces (RFC 5321
+// section 4.5.2).
+type unstuffer struct{ inLine bool }
+
+func (u *unstuffer) unstuff(piece []byte) []byte {
+	plain := piece
+	if !u.inLine {
+		plain = bytes.TrimPrefix(plain, finalDot[:1])
 	}
-	return bytes.ReplaceAll(header, []byte("\r\n."), crlf)
+	u.inLine = len(piece) > 0 && !bytes.HasSuffix(piece, crlf)
+	if bytes.Contains(plain, []byte("\r\n.")) {
+		plain = bytes.ReplaceAll(plain, []byte("\r\n."), crlf)
+	}
+	return plain
 }
 
 // stuff returns a copy of the header with dot-stuffing.

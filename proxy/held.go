@@ -2,7 +2,7 @@ package proxy
 
 import (
 	"bytes"
-	"io"
+	"slices"
 	"time"
 )
 
@@ -13,12 +13,38 @@ func (m *passage) newSpool() *spool {
 	return &spool{dir: m.limits.SpoolDir, room: share{of: m.buffers}}
 }
 
-// holdBody takes the message to its end, its final dot included: what is behind
-// the begin of the body that the policy has looked at. It may be stopped on the
-// way.
-func (m *passage) holdBody(to io.Writer) (r reply, stop bool) {
-	for rest := m.piece[m.inPiece+len(m.head):]; ; rest = m.piece {
-		if _, err := to.Write(rest); err != nil {
+// hold takes the message to its end and sends it when the whole of it was judged:
+// once, or a copy to each recipient.
+func (m *passage) hold() reply {
+	held := m.newSpool()
+	defer held.close()
+	start := bytes.Clone(m.piece[:m.start]) // the piece that holds it is read over
+	if !m.memory.take(2 * len(start)) {
+		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	}
+	if r, stop := m.holdBody(held); stop {
+		return r
+	}
+	if m.verdict.HasCopies() {
+		return m.sendCopies(held)
+	}
+	if r, ok := m.openData(); !ok {
+		return r
+	}
+	if v := m.verdict; v.Rewritten {
+		start = stuff(slices.Concat(v.Header, v.Body))
+	}
+	if err := m.writeHeld(start, held); err != nil {
+		return m.upstreamLost(err)
+	}
+	return m.lastReply()
+}
+
+// holdBody takes the message to its end, its final dot included: what came after
+// the judge had decided to hold it. It may be stopped on the way.
+func (m *passage) holdBody(held *spool) (r reply, stop bool) {
+	for rest := m.piece[m.start:]; ; rest = m.piece {
+		if _, err := held.Write(rest); err != nil {
 			return m.overLimit(faultSpool, ownReply(replySpool)), true
 		}
 		if m.last {
@@ -32,7 +58,7 @@ func (m *passage) holdBody(to io.Writer) (r reply, stop bool) {
 		}
 		m.keepAwake()
 	}
-	if _, err := to.Write(finalDot); err != nil {
+	if _, err := held.Write(finalDot); err != nil {
 		return m.overLimit(faultSpool, ownReply(replySpool)), true
 	}
 	return reply{}, false
@@ -48,34 +74,9 @@ func (m *passage) keepAwake() {
 	}
 }
 
-// sendHeld sends a message whose Subject has an override tag when the whole of
-// its body has decided about it: the tag may have to be taken out.
-func (m *passage) sendHeld(header []byte) reply {
-	held := m.newSpool()
-	defer held.close()
-	if !m.memory.take(2 * len(header)) {
-		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
-	}
-	begin := append(bytes.Clone(header), m.head...) // the piece that holds it is read over
-	m.verdict.Header = bytes.Clone(m.verdict.Header)
-	if r, stop := m.holdBody(held); stop {
-		return r
-	}
-	if r, ok := m.openData(); !ok {
-		return r
-	}
-	if m.verdict.Rewritten {
-		begin = m.rewritten()
-	}
-	if err := m.writeHeld(begin, held); err != nil {
-		return m.upstreamLost(err)
-	}
-	return m.lastReply()
-}
-
 // writeHeld sends a message that is held. The client's own final dot has come.
-func (m *passage) writeHeld(begin []byte, held *spool) error {
-	if err := m.up.writeMessage(begin); err != nil {
+func (m *passage) writeHeld(start []byte, held *spool) error {
+	if err := m.up.writeMessage(start); err != nil {
 		return err
 	}
 	return held.copyTo(m.up.writeMessage, *m.body.buf)

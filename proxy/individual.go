@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"sendguard/policy"
 	"sendguard/proxy/unfinished"
 )
 
@@ -53,16 +51,9 @@ const (
 
 var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered}
 
-// sendCopies takes the message to its end, holds it, and then sends the copies.
-// The client is told how many recipients have one.
-func (m *passage) sendCopies(header []byte) reply {
-	held := m.newSpool()
-	defer held.close()
-	fingerprint := policy.NewFingerprint(unstuff(header))
-	fingerprint.Write(m.head)
-	if r, stop := m.holdBody(io.MultiWriter(fingerprint, held)); stop {
-		return r
-	}
+// sendCopies sends the copies of a message that is held. The client is told how
+// many recipients have one.
+func (m *passage) sendCopies(held *spool) reply {
 	reset := m.up != nil
 	switch {
 	case reset:
@@ -71,7 +62,7 @@ func (m *passage) sendCopies(header []byte) reply {
 	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
 		return m.finish(outcomeUpstreamFailed, ownReply(replyOffersLess))
 	}
-	id := fingerprint.Identity()
+	id := m.verdict.Identity
 	recipients := distinct(m.rcpts)
 	send, err := m.beginSend(unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
 	switch {
@@ -223,8 +214,8 @@ func (r *run) transact(to recipient) (reply, error) {
 		return said, err
 	}
 	r.dataOpen = true
-	header, head := r.verdict.CopyFor(to.path)
-	if err := r.writeHeld(stuff(slices.Concat(header, head)), r.held); err != nil {
+	header, start := r.verdict.CopyFor(to.path)
+	if err := r.writeHeld(stuff(slices.Concat(header, start)), r.held); err != nil {
 		return reply{}, err
 	}
 	r.dataOpen, r.inside = false, false

@@ -281,9 +281,10 @@ func TestTheSameTextMayFollowAtOnce(t *testing.T) {
 	g := newGuard(t, s.u, individual)
 	message := newsletter("1", people(2))
 	header, body, _ := strings.Cut(message, "\r\n\r\n")
-	print := policy.NewFingerprint([]byte(header + "\r\n\r\n"))
-	print.Write([]byte(body + ".\r\n"))
-	id := print.Identity()
+	j := g.policy.NewJudge(policy.Envelope{Sender: "me@home.example", Recipients: people(2)})
+	j.Header([]byte(header + "\r\n\r\n"))
+	j.Body([]byte(strings.ReplaceAll(body, "\r\n..", "\r\n.")))
+	id := j.End().Identity
 	first, err := g.sends.Begin(t.Context(), unfinished.Message{Route: "test", Sender: "me@home.example", ID: id.MessageID, Subject: id.Subject, Content: id.Content}, people(2))
 	if err != nil {
 		t.Fatal(err)

@@ -1,63 +1,139 @@
 package proxy
 
-import "sendguard/policy"
+import (
+	"bytes"
+	"time"
 
-// inspect counts the addresses in the next piece of the body, where that may
-// still decide about the message, and stops one that shows too many. What of it
-// has gone upstream is never finished there. The rest is counted, too, so that
-// the refusal names the number that an override must have.
-func (m *passage) inspect(body []byte) (r reply, stop bool) {
-	if m.scanner == nil {
-		return reply{}, false
+	"sendguard/policy"
+)
+
+// The judge sees a message without its dot-stuffing, and nothing here knows what
+// it asks.
+
+// decideFactor is how much memory a decision may take, as a multiple of the
+// header: for its fields, its addresses and what is decoded of it.
+const decideFactor = 16
+
+// decide has the judge look at the header, and at as much of the body as it wants
+// before anything goes on. All that is then at the start of m.piece: a copy, where
+// there is some of the body, for the piece that held the header is read over.
+func (m *passage) decide(header []byte) error {
+	memory := decideFactor * len(header)
+	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header)) }); err != nil {
+		return err
 	}
-	if !m.count(body) {
-		return m.stopInspected(), true
-	}
-	if m.verdict.StopsAt(m.scanner.Count()) {
-		m.breakOff()
-		for !m.last {
-			if err := m.next(); err != nil {
-				return m.brokeOff(err), true
-			}
-			if !m.count(m.piece) {
-				return m.stopInspected(), true
-			}
+	if m.wants == policy.More {
+		if err := m.readStart(memory); err != nil {
+			return err
 		}
 	}
-	if !m.last {
-		return reply{}, false
-	}
-	m.scanner.Close()
-	v := m.verdict.WithBody(m.scanner.Count())
+	m.metrics.decided(m.took)
+	v := m.judge.Verdict()
 	m.verdict = &v
-	if !v.Refused() {
+	return nil
+}
+
+// readStart feeds the judge until it has decided.
+func (m *passage) readStart(memory int) error {
+	all := bytes.Clone(m.piece)
+	came := all[m.start:]
+	for held := len(all); ; held = len(came) {
+		if !m.memory.take(3 * held) { // the judge has a copy, too
+			return errBuffersFull
+		}
+		err := m.deciding(memory, func() policy.Next {
+			next := m.judge.Body(m.dots.unstuff(came))
+			if next == policy.More && m.last {
+				m.judge.End()
+				next = m.judge.Next()
+			}
+			return next
+		})
+		if err != nil || m.wants != policy.More {
+			m.piece, m.start = all, len(all)
+			return err
+		}
+		if err := m.next(); err != nil {
+			return err
+		}
+		all, came = append(all, m.piece...), m.piece
+	}
+}
+
+// deciding has the judge do something that may take so much memory.
+func (m *passage) deciding(memory int, do func() policy.Next) error {
+	if !m.buffers.take(memory) {
+		return errBuffersFull
+	}
+	defer m.buffers.give(memory)
+	start := time.Now()
+	m.wants = do()
+	m.took += time.Since(start)
+	return nil
+}
+
+// check stops a message for what the next piece of its body shows. Part of it
+// may have gone upstream: there it is never finished.
+func (m *passage) check(body []byte) (r reply, stop bool) {
+	if !m.feed(body) {
+		m.breakOff()
+		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull)), true
+	}
+	limit := m.limits.MessageBytes
+	switch {
+	case m.wants == policy.Refuse:
+		return m.refuse(m.judge.Verdict()), true
+	case limit > 0 && m.body.size > limit:
+		m.breakOff()
+		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
+	case m.wants == policy.Doom:
+		return m.doomed(), true
+	case !m.last:
 		return reply{}, false
 	}
-	m.breakOff()
-	return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict)), true
-}
-
-// startInspection is called when the header has been decided about.
-func (m *passage) startInspection(header []byte) {
-	if m.verdict.InspectsBody() {
-		m.scanner = policy.NewBodyScanner(header, m.sender, true)
+	v := m.judge.End()
+	if m.verdict = &v; v.Refused() {
+		return m.refuse(v), true
 	}
+	return reply{}, false
 }
 
-// count counts the addresses in a piece. It reports false where there is no
-// memory to do so.
-func (m *passage) count(piece []byte) bool {
-	m.scanner.Write(piece)
-	more := m.scanner.Memory() - m.scannerHeld
+// feed feeds the judge with a piece of the body, where it wants it. It reports
+// false where there is no memory for what it holds.
+func (m *passage) feed(body []byte) bool {
+	if m.wants == policy.Pass {
+		if m.body.bare {
+			m.wants = m.judge.Bare()
+		}
+		return true
+	}
+	m.wants = m.judge.Body(m.dots.unstuff(body))
+	more := m.judge.Memory() - m.charged
 	if more <= 0 {
 		return true
 	}
-	m.scannerHeld += more
+	m.charged += more
 	return m.memory.take(more)
 }
 
-// stopInspected stops a message that cannot be counted.
-func (m *passage) stopInspected() reply {
+// refuse stops a message by the policy when it may have begun to go upstream.
+func (m *passage) refuse(v policy.Verdict) reply {
+	m.verdict = &v
 	m.breakOff()
-	return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
+}
+
+// doomed stops a message that will be refused, and has the rest judged, so that the
+// refusal names the number that an override must have.
+func (m *passage) doomed() reply {
+	m.breakOff()
+	for !m.last && m.wants == policy.Doom {
+		if err := m.next(); err != nil {
+			return m.brokeOff(err)
+		}
+		if !m.feed(m.piece) {
+			return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+		}
+	}
+	return m.refuse(m.judge.End())
 }

@@ -29,16 +29,16 @@ type passage struct {
 	body    *bodyReader
 	piece   []byte // of the message, taken from the wire and not yet sent
 	last    bool   // the message ends with it
-	inPiece int    // so many bytes of the piece belong to the header
-	memory  share  // for header and head
-	head    []byte // of the body, where the policy wants it
-	headCut bool   // the body goes on behind it
-	verdict *policy.Verdict
-	parts   *policy.AttendeesScanner // where addresses were taken out of the header
+	start   int    // so many bytes of the piece came before the verdict: the header, and what else the judge wanted
+	memory  share  // for the header, what is judged, and the judge
 	outcome outcome
 
-	scanner     *policy.BodyScanner // where the body may still decide
-	scannerHeld int                 // of the memory, for the scanner
+	judge   *policy.Judge
+	wants   policy.Next
+	dots    unstuffer       // of the body that the judge is fed with
+	charged int             // of the memory, for the judge
+	took    time.Duration   // the judge, until its verdict
+	verdict *policy.Verdict // nil: none yet
 }
 
 // Data is called after DATA, which the upstream has not been sent yet: whether
@@ -55,9 +55,11 @@ func (s *session) Data(io.Reader) error {
 	start := time.Now()
 	s.w.takeBody()
 	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
+	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user})
 	defer func() { // also after a panic, which the library makes a 421
 		m.memory.giveBack()
 		m.record(time.Since(start))
+		m.judge.Close()
 	}()
 	r := m.pass()
 	if m.outcome == outcomeAccepted {
@@ -71,7 +73,7 @@ func (s *session) Data(io.Reader) error {
 func (m *passage) pass() reply {
 	header, err := m.readHeader()
 	if err == nil {
-		header, err = m.readHead(header)
+		err = m.decide(header)
 	}
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
@@ -83,56 +85,22 @@ func (m *passage) pass() reply {
 	case err != nil:
 		return m.brokeOff(err)
 	}
-	if !m.decide(header) {
-		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
-	}
 	if m.verdict.Refused() {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 	}
-	if r, stop := m.check(m.piece[m.inPiece:]); stop {
+	if r, stop := m.check(m.piece[m.start:]); stop {
 		return r
 	}
-	switch {
-	case m.verdict.HasCopies() && len(m.rcpts) > 1:
-		return m.sendCopies(header)
-	case m.verdict.AwaitsBody() && !m.last:
-		return m.sendHeld(header)
+	if m.wants == policy.Hold {
+		return m.hold()
 	}
-	return m.send(header)
+	return m.send()
 }
 
 // next takes the next piece of the message from the client.
 func (m *passage) next() (err error) {
 	m.piece, m.last, err = m.body.next()
 	return err
-}
-
-// decideFactor is how much memory a decision may take, as a multiple of the
-// header: for its fields, its addresses and what is decoded of it.
-const decideFactor = 16
-
-// decide has the policy look at the header, without its dot-stuffing. It
-// reports false where there is no memory to do so.
-func (m *passage) decide(header []byte) bool {
-	memory := decideFactor * len(header)
-	if !m.buffers.take(memory) {
-		return false
-	}
-	defer m.buffers.give(memory)
-	plain := unstuff(header)
-	start := time.Now()
-	v := m.policy.Decide(policy.Message{Header: plain, Sender: m.sender, Recipients: paths(m.rcpts), Route: m.Name, User: m.auth.user,
-		Body: unstuff(m.head), BodyCut: m.headCut})
-	if m.body.bare && !v.Refused() {
-		v = v.RefusedFor(policy.ReasonBareNewline)
-	}
-	if (v.Action == policy.Bcc || v.Action == policy.Individual) && m.head != nil {
-		m.parts = &policy.AttendeesScanner{}
-	}
-	m.verdict = &v
-	m.metrics.decided(time.Since(start))
-	m.startInspection(plain)
-	return true
 }
 
 // openData has the upstream take a message, or returns what the client is told.
@@ -154,16 +122,13 @@ func (m *passage) openData() (r reply, ok bool) {
 }
 
 // send opens DATA upstream and has the message follow, as the client sends it,
-// with the header that the policy returned.
-func (m *passage) send(header []byte) reply {
+// with what the verdict has in place of its start.
+func (m *passage) send() reply {
 	if r, ok := m.openData(); !ok {
 		return r
 	}
-	switch {
-	case m.verdict.Rewritten:
-		m.piece = append(m.rewritten(), m.piece[m.inPiece+len(m.head):]...)
-	case m.inPiece < len(header):
-		m.piece = append(header, m.piece[m.inPiece:]...)
+	if v := m.verdict; v.Rewritten {
+		m.piece = append(stuff(slices.Concat(v.Header, v.Body)), m.piece[m.start:]...)
 	}
 	for {
 		if m.last {
@@ -184,46 +149,12 @@ func (m *passage) send(header []byte) reply {
 	}
 }
 
-// rewritten is the begin of the message as it goes on: its header, and as much
-// of its body as the policy has looked at.
-func (m *passage) rewritten() []byte {
-	header, head := m.verdict.Header, m.verdict.Body
-	if m.verdict.HasCopies() { // one, for the only recipient
-		header, head = m.verdict.CopyFor(m.rcpts[0].path)
-	}
-	return stuff(slices.Concat(header, head))
-}
-
 func paths(rcpts []recipient) []string {
 	all := make([]string, len(rcpts))
 	for i, r := range rcpts {
 		all[i] = r.path
 	}
 	return all
-}
-
-// check stops a message for what the next piece of its body shows. Part of it
-// may have gone upstream: there it is never finished.
-func (m *passage) check(body []byte) (r reply, stop bool) {
-	limit := m.limits.MessageBytes
-	switch {
-	case m.body.bare:
-		return m.refuseBody(policy.ReasonBareNewline), true
-	case m.parts != nil && m.parts.Found(body):
-		return m.refuseBody(policy.ReasonAttendees), true
-	case limit > 0 && m.body.size > limit:
-		m.breakOff()
-		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
-	}
-	return m.inspect(body)
-}
-
-// refuseBody stops a message by the policy when it has begun to go upstream.
-func (m *passage) refuseBody(reason policy.Reason) reply {
-	v := m.verdict.RefusedFor(reason)
-	m.verdict = &v
-	m.breakOff()
-	return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 }
 
 // breakOff has the upstream not take for finished what it has of the message.
@@ -301,8 +232,8 @@ func (m *passage) record(took time.Duration) {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)
 	}
-	if m.scanner != nil {
-		attrs = append(attrs, "in_body", m.scanner.Count())
+	if n, counted := m.judge.InBody(); counted {
+		attrs = append(attrs, "in_body", n)
 	}
 	m.log.Info("message", attrs...)
 }

@@ -198,7 +198,9 @@ func (s *stage) say(what, is string) { fmt.Fprintf(s.out, "   %-20s %s\n", what+
 func (s *stage) shown(message string) string {
 	header, _, _ := strings.Cut(message, "\n\n")
 	header = strings.ReplaceAll(header, "\n", "\r\n")
-	e := s.viewer.Decide(policy.Message{Header: []byte(header), Sender: "joe@seeker.example"}).Exposure
+	j := s.viewer.NewJudge(policy.Envelope{Sender: "joe@seeker.example"})
+	j.Header([]byte(header))
+	e := j.End().Exposure
 	var in []string
 	for _, f := range e.Fields {
 		in = append(in, fmt.Sprintf("%d in %s", f.Count, f.Field))

@@ -1,6 +1,8 @@
 package mail
 
 import (
+	"io"
+
 	"bytes"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // appendText appends text in the given charset to dst as UTF-8. What is not in
@@ -102,3 +105,41 @@ func DecodeUTF7(text []byte) []byte {
 	}
 	return out
 }
+
+// A charsetDecoder writes text on in UTF-8.
+type charsetDecoder struct {
+	*transform.Writer
+	to io.Closer
+}
+
+func newCharsetDecoder(enc encoding.Encoding, to io.WriteCloser) *charsetDecoder {
+	return &charsetDecoder{transform.NewWriter(to, enc.NewDecoder()), to}
+}
+
+func (d *charsetDecoder) Close() error {
+	d.Writer.Close()
+	return d.to.Close()
+}
+
+// An unfolder joins folded lines.
+type unfolder struct {
+	to    io.WriteCloser
+	ended bool // a line has, and was not passed on yet
+}
+
+func (u *unfolder) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		switch {
+		case u.ended && IsBlank(rest[0]):
+			rest = rest[1:]
+		case u.ended:
+			u.to.Write([]byte("\n"))
+		}
+		var line []byte
+		line, rest, u.ended = bytes.Cut(rest, []byte("\n"))
+		u.to.Write(bytes.TrimRight(line, "\r"))
+	}
+	return len(p), nil
+}
+
+func (u *unfolder) Close() error { return u.to.Close() }

@@ -110,7 +110,7 @@ func isBase64(r rune) bool {
 // over (RFC 2045 section 6.8), and what follows padding begins anew.
 func decodeBase64(text []byte) []byte {
 	var out closingBuffer
-	d := Base64Decoder{To: &out}
+	d := base64Decoder{to: &out}
 	d.Write(text)
 	d.Close()
 	return out.Bytes()

@@ -3,7 +3,6 @@ package mail
 import (
 	"bytes"
 	"slices"
-	"strings"
 )
 
 // A message may hold copies of its header that mail clients show: in the header
@@ -19,73 +18,110 @@ type ShownHeader struct {
 	Frozen bool // it cannot change: signed, or written in another way
 }
 
-// A walk goes through the first parts of a body.
-type walk struct {
-	body  []byte // its start, as far as it is held
+// FirstParts are the headers that stand first in the parts of a message. Mail
+// clients differ in where the first part begins, and a copy of the header counts
+// that one of them shows: so unlike a Walk, which reads each line in one way, this
+// follows every way, through a start of the body that is held. Places in it are
+// what a rewrite needs.
+type FirstParts struct {
 	Found []ShownHeader
-	More  bool // a part may begin behind it
-	Open  bool // a header goes on behind it, or begins there for certain
+	More  bool // a part may begin behind what was looked at
+	Cut   bool // a header goes on behind it, or begins there for certain
 	Deep  bool // there is more inside than is looked at
+
+	outer  *Part
+	body   []byte
+	last   bool                // no more of the body comes
+	parsed map[int]Header      // by where they stand in the body
+	inside map[int]*FirstParts // of encoded messages, likewise
 }
 
-// The bounds of a walk: parts inside of each other, and headers in all. Mail
-// clients make a quarter of that at the most.
+// The bounds: parts inside of each other, and headers in all. Mail clients make
+// a quarter of that at the most.
 const (
-	maxWraps   = 16
-	MaxHeaders = 32
+	maxDepth   = 16
+	maxHeaders = 32
 )
 
-// Copies looks for copies of h in the start of a body. What is wrong with one
-// does not matter, but where it ends.
-func (h *Header) Copies(body []byte) walk {
-	w := walk{body: body}
-	if h.Wraps() {
-		w.into(h, 0, false, true, maxWraps)
-	}
-	return w
+// parse is ParseHeader, but for a test that counts.
+var parse = ParseHeader
+
+// Wraps reports whether a header says that a further one may be in the body.
+func (h *Header) Wraps() bool {
+	return slices.ContainsFunc(h.MediaTypes(), func(t string) bool { return IsMultipart(t) || IsMessage(t) })
 }
 
-// Wraps reports whether a copy of the header may be in the body.
-func (h *Header) Wraps() bool {
-	return slices.ContainsFunc(h.MediaTypes(), func(t string) bool { return isMultipart(t) || isMessage(t) })
+// IsMultipart reports a message with parts.
+func (h *Header) IsMultipart() bool { return slices.ContainsFunc(h.MediaTypes(), IsMultipart) }
+
+// FirstParts looks for the first parts of a message. What is wrong with a header
+// there does not matter, but where it ends.
+func (h *Header) FirstParts() *FirstParts {
+	p := h.Part()
+	return &FirstParts{outer: &p, More: h.Wraps()}
+}
+
+// Look looks at the start of the body. It may be called again with more of it,
+// until there is none or More is false.
+func (f *FirstParts) Look(body []byte, last bool) {
+	f.begin(body, last)
+	f.into(f.outer, 0, false, true, maxDepth)
+}
+
+func (f *FirstParts) begin(body []byte, last bool) {
+	f.body, f.last = body, last
+	f.Found, f.More, f.Cut, f.Deep = f.Found[:0], false, false, false
 }
 
 // into looks at what outer says to be at body[at:]. A message there is a copy
 // where whole says so, and an attachment otherwise; signed says that nothing in
 // it can change (RFC 1847).
-func (w *walk) into(outer *Header, at int, signed, whole bool, depth int) {
+func (f *FirstParts) into(outer *Part, at int, signed, whole bool, depth int) {
 	types := outer.MediaTypes()
-	if slices.ContainsFunc(types, isMultipart) {
+	if slices.ContainsFunc(types, IsMultipart) {
 		here := slices.Contains(types, "multipart/signed")
-		w.parts(outer, at, signed || here, whole && here, depth)
+		f.parts(outer, at, signed || here, whole && here, depth)
 	}
-	if slices.ContainsFunc(types, func(t string) bool { return isMessage(t) && (whole || t == legacyDisplay) }) {
-		w.message(outer, at, signed, depth)
+	if slices.ContainsFunc(types, func(t string) bool { return IsMessage(t) && (whole || t == legacyDisplay) }) {
+		f.message(outer, at, signed, depth)
 	}
 }
 
 // parts looks into the first part of a multipart. Whatever is wrong with its
 // boundary, the first line with two hyphens begins one for some mail client.
-func (w *walk) parts(outer *Header, at int, signed, whole bool, depth int) {
-	starts, all := firstParts(w.body[at:], outer.Boundaries())
-	w.More = w.More || !all
-	w.Open = w.Open || signed && len(starts) == 0
+func (f *FirstParts) parts(outer *Part, at int, signed, whole bool, depth int) {
+	starts, all := firstStarts(f.body[at:], outer.candidates())
+	f.More = f.More || !all
+	f.Cut = f.Cut || signed && len(starts) == 0
 	for _, start := range starts {
-		w.header(at+start, signed, whole, depth)
+		f.header(at+start, signed, whole, depth)
 	}
 }
 
 // message looks at a whole message, or the header of one.
-func (w *walk) message(outer *Header, at int, signed bool, depth int) {
-	decoded, ok := outer.decoded(w.body[at:])
-	if !ok {
-		w.header(at, signed, true, depth)
-		return
+func (f *FirstParts) message(outer *Part, at int, signed bool, depth int) {
+	for i, names := range outer.undoings() {
+		if len(names) == 0 {
+			f.header(at, signed, true, depth)
+			continue
+		}
+		inner := f.inner(at*maxFields + i)
+		inner.begin(withCRLF(decode(f.body[at:], names)), f.last)
+		inner.header(0, true, true, depth)
+		f.Found = append(f.Found, inner.Found...)
+		f.More, f.Cut, f.Deep = f.More || inner.More, f.Cut || inner.Cut, f.Deep || inner.Deep
 	}
-	inner := walk{body: withCRLF(decoded)}
-	inner.header(0, true, true, depth)
-	w.Found = append(w.Found, inner.Found...)
-	w.More, w.Open, w.Deep = w.More || inner.More, w.Open || inner.Open, w.Deep || inner.Deep
+}
+
+// inner is what looks into an encoded message.
+func (f *FirstParts) inner(key int) *FirstParts {
+	if f.inside == nil {
+		f.inside = map[int]*FirstParts{}
+	}
+	if f.inside[key] == nil {
+		f.inside[key] = &FirstParts{}
+	}
+	return f.inside[key]
 }
 
 // withCRLF returns text whose lines may end with LF alone, as beneath an
@@ -96,48 +132,56 @@ func withCRLF(text []byte) []byte {
 }
 
 // header takes the header at body[at:], and looks into what it says to follow.
-func (w *walk) header(at int, signed, whole bool, depth int) {
-	rest := w.body[at:]
+func (f *FirstParts) header(at int, signed, whole bool, depth int) {
+	rest := f.body[at:]
 	if bytes.HasPrefix(rest, CRLF) {
 		return // a part without a header
 	}
-	if depth == 0 || len(w.Found) == MaxHeaders {
-		w.Deep = true
+	if depth == 0 || len(f.Found) == maxHeaders {
+		f.Deep = true
 		return
 	}
 	end := bytes.Index(rest, []byte("\r\n\r\n")) + len("\r\n\r\n")
 	if end < len("\r\n\r\n") {
-		end, w.More, w.Open = len(rest), true, true
+		end, f.More, f.Cut = len(rest), true, true
+		if !f.last {
+			return
+		}
 	}
-	h := ParseHeader(rest[:end])
-	w.Found = append(w.Found, ShownHeader{h, at, signed})
-	w.into(&h, at+end, signed, whole, depth-1)
+	h := f.parse(at, end)
+	f.Found = append(f.Found, ShownHeader{h, at, signed})
+	inside := h.Part()
+	f.into(&inside, at+end, signed, whole, depth-1)
 }
 
-// Boundaries returns what may part the body (RFC 2046 section 5.1.1): of two
-// parameters or fields, mail clients take the first or the last.
-func (h *Header) Boundaries() []string {
-	var values []string
-	for _, value := range h.Values(ContentType) {
-		values = append(values, strings.ReplaceAll(strings.TrimSpace(string(value)), "\r\n", ""))
+// parse parses the header at body[at:], unless an earlier look did.
+func (f *FirstParts) parse(at, size int) Header {
+	h, ok := f.parsed[at]
+	if !ok {
+		h = parse(f.body[at : at+size])
+		if f.parsed == nil {
+			f.parsed = map[int]Header{}
+		}
+		f.parsed[at] = h
 	}
-	if n := len(values); n > 2 {
-		values = []string{values[0], values[n-1]}
-	}
-	all := boundariesIn(values)
+	return h
+}
+
+// candidates are the boundaries whose first parts are looked for.
+func (p *Part) candidates() []string {
+	all := p.namedBoundaries()
 	if n := len(all); n > maxCandidates {
 		all = append(all[:maxCandidates-1], all[n-1])
 	}
 	return all
 }
 
-// maxCandidates is how many boundaries of one multipart are looked for.
 const maxCandidates = 4
 
-// firstParts returns where the first part of a multipart body may begin: behind
+// firstStarts returns where the first part of a multipart body may begin: behind
 // the first line with two hyphens, and behind the first one that each of the
 // boundaries makes. all says that each was found.
-func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
+func firstStarts(body []byte, boundaries []string) (starts []int, all bool) {
 	left := slices.Clone(boundaries)
 	for at := 0; at < len(body); {
 		end := lineEnd(body, at)
@@ -158,9 +202,4 @@ func firstParts(body []byte, boundaries []string) (starts []int, all bool) {
 		}
 	}
 	return starts, false
-}
-
-// IsMultipart reports a message with parts.
-func (h *Header) IsMultipart() bool {
-	return slices.ContainsFunc(h.MediaTypes(), isMultipart)
 }

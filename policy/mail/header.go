@@ -11,6 +11,7 @@ import (
 type Header struct {
 	Raw    []byte
 	Fields []Field
+	Size   int // in Raw, with the empty line that ends it
 	Defect Defect
 }
 
@@ -27,9 +28,10 @@ type Defect struct {
 	Bare bool // a CR or LF stands alone in it
 }
 
+// Value is what follows the colon of a field.
 func (h *Header) Value(f Field) []byte { return h.Raw[f.Value:f.End] }
 
-// bodies returns what follows the colon in each field of a kind.
+// Values returns what follows the colon in each field of a kind.
 func (h *Header) Values(kind Kind) (values [][]byte) {
 	for _, f := range h.Fields {
 		if f.Kind == kind {
@@ -50,8 +52,9 @@ func (h *Header) Values(kind Kind) (values [][]byte) {
 func ParseHeader(raw []byte) Header {
 	h := Header{Raw: raw}
 	h.Fields = make([]Field, 0, 24)
-	for pos, line := 0, 1; pos < len(raw); line++ {
-		end := lineEnd(raw, pos)
+	for line := 1; h.Size < len(raw); line++ {
+		pos, end := h.Size, lineEnd(raw, h.Size)
+		h.Size = end
 		text := bytes.TrimSuffix(raw[pos:end], CRLF)
 		if len(text) == 0 {
 			// Some programs skip an empty line at the very start; a field
@@ -74,7 +77,6 @@ func ParseHeader(raw []byte) Header {
 		default:
 			h.Defective(line, false)
 		}
-		pos = end
 	}
 	return h
 }

@@ -2,73 +2,15 @@ package mail
 
 import (
 	"bytes"
-	"io"
 	"mime"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-
-	"golang.org/x/text/transform"
 )
-
-// A partKind is how the content of a part is read.
-type partKind int
-
-const (
-	partOther partKind = iota // not at all
-	PartText
-	PartHTML
-	PartMessage
-	PartMultipart
-)
-
-// Kind goes by the media types, and where these say nothing by the file names.
-// A part without a type is text, and so is one whose type cannot be read
-// (RFC 2045 section 5.2). An invitation lists whom it is for, and means to.
-func (h *PartHeader) Kind() partKind {
-	kind := partOther
-	for _, value := range h.types {
-		kind = max(kind, kindOfType(mediaType(value)))
-	}
-	switch {
-	case len(h.types) == 0 && h.Digest:
-		return PartMessage
-	case len(h.types) == 0 && kind == partOther:
-		kind = PartText
-	}
-	for _, name := range h.fileNames() {
-		switch {
-		case strings.HasSuffix(name, ".eml") && kind != PartMultipart:
-			return PartMessage
-		case kind == partOther && (strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".txt") || strings.HasSuffix(name, ".vcf")):
-			kind = PartText
-		}
-	}
-	return kind
-}
-
-func kindOfType(media string) partKind {
-	main, sub, _ := strings.Cut(media, "/")
-	switch {
-	case main == "" || sub == "" || strings.Contains(sub, "/") || media == "application/csv":
-		return PartText
-	case media == "text/html", media == "application/xhtml+xml":
-		return PartHTML
-	case media == "text/calendar":
-		return partOther
-	case isMessage(media):
-		return PartMessage
-	case main == "text":
-		return PartText
-	case main == "multipart":
-		return PartMultipart
-	}
-	return partOther
-}
 
 // mediaType returns the type that a Content-Type names, in lower case. What
-// should part it from its parameters may be missing.
+// should separate it from its parameters may be missing.
 func mediaType(value string) string {
 	const ends = " \t\r\n(;,\""
 	text := skipComments([]byte(value))
@@ -150,94 +92,6 @@ func extendedValue(value string) string {
 	return UnescapeURL(value)
 }
 
-// Boundaries returns the boundaries of a multipart, "" for one that is not
-// known.
-func (h *PartHeader) Boundaries() []string {
-	all := slices.DeleteFunc(boundariesIn(h.types), func(b string) bool { return len(b) > MaxBoundary })
-	if len(all) == 0 {
-		return []string{""}
-	}
-	return all
-}
-
-// boundariesIn returns the boundaries that values of Content-Type name, without
-// the blanks that none ends with (RFC 2046 section 5.1.1).
-func boundariesIn(values []string) []string {
-	all := parameter(values, "boundary")
-	for i, b := range all {
-		all[i] = strings.TrimRight(b, " \t")
-	}
-	return slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
-}
-
-func (h *PartHeader) Digests() bool {
-	return slices.ContainsFunc(h.types, func(t string) bool { return mediaType(t) == "multipart/digest" })
-}
-
-// fileNames returns the names that the part would be saved under, in lower
-// case.
-func (h *PartHeader) fileNames() (names []string) {
-	for _, name := range append(parameter(h.dispositions, "filename"), parameter(h.types, "name")...) {
-		decoded := string(decodeWords([]byte(name))) // against RFC 2047 section 5, and usual
-		names = append(names, strings.ToLower(strings.TrimSpace(decoded)))
-	}
-	return names
-}
-
-// IsAttachment reports a part that is no text of the sender's own.
-func (h *PartHeader) IsAttachment() bool {
-	attached := slices.ContainsFunc(h.dispositions, func(d string) bool { return mediaType(d) == "attachment" })
-	return attached || len(h.fileNames()) > 0
-}
-
-// Encoding returns the transfer encoding that has to be undone, or "" (RFC 2045
-// section 6).
-func (h *PartHeader) Encoding() string { return transferEncoding(h.Encodings) }
-
-func (h *PartHeader) charset() string {
-	for _, charset := range parameter(h.types, "charset") {
-		return strings.Trim(strings.TrimSpace(charset), `'"`)
-	}
-	return ""
-}
-
-func (h *PartHeader) IsUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(h.charset())) }
-
-// Decoded puts before a reader of text what undoes the encodings of the part.
-//
-// UTF-16 and UTF-32 are left as they are, named or not: the text readers drop
-// zero bytes, and what is in US-ASCII can then be read.
-func (h *PartHeader) Decoded(text io.WriteCloser) io.WriteCloser {
-	name := strings.ToLower(h.charset())
-	wide := strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf16") || strings.HasPrefix(name, "utf-32") || strings.Contains(name, "ucs")
-	if enc := lookupCharset(name); enc != nil && !wide {
-		text = &CharsetDecoder{transform.NewWriter(text, enc.NewDecoder()), text}
-	}
-	if h.isFolded() {
-		text = &Unfolder{To: text}
-	}
-	return h.TransferDecoded(text)
-}
-
-// isFolded reports vCards: a line that begins with a blank goes on with the
-// one before (RFC 6350 section 3.2).
-func (h *PartHeader) isFolded() bool {
-	vCards := slices.ContainsFunc(h.types, func(t string) bool {
-		return slices.Contains([]string{"text/vcard", "text/x-vcard", "text/directory"}, mediaType(t))
-	})
-	return vCards || slices.ContainsFunc(h.fileNames(), func(name string) bool { return strings.HasSuffix(name, ".vcf") })
-}
-
-func (h *PartHeader) TransferDecoded(to io.WriteCloser) io.WriteCloser {
-	switch h.Encoding() {
-	case "base64":
-		return &Base64Decoder{To: to}
-	case "quoted-printable":
-		return &QuotedPrintableDecoder{To: to}
-	}
-	return to
-}
-
 // MediaTypes returns the media types that a message claims, in lower case and
 // without parameters (RFC 2045 section 5): mail clients differ in which of two
 // Content-Type fields they take.
@@ -248,16 +102,23 @@ func (h *Header) MediaTypes() (all []string) {
 	return all
 }
 
-func isMultipart(mediaType string) bool { return strings.HasPrefix(mediaType, "multipart/") }
+// IsMultipart reports the media type of a message with parts.
+func IsMultipart(media string) bool { return strings.HasPrefix(media, "multipart/") }
 
-// isMessage reports a media type whose body begins with a header.
-func isMessage(mediaType string) bool {
-	return mediaType == "message/rfc822" || mediaType == "message/global" || mediaType == legacyDisplay
+// IsMessage reports a media type whose body begins with a header.
+func IsMessage(media string) bool {
+	return media == "message/rfc822" || media == "message/global" || media == legacyDisplay
 }
 
 // legacyDisplay is the type of the part in which older header protection
 // repeats the header for mail clients that do not know of it.
 const legacyDisplay = "text/rfc822-headers"
+
+// isReadable reports a media type that is one: two words with a slash between.
+func isReadable(media string) bool {
+	main, sub, _ := strings.Cut(media, "/")
+	return main != "" && sub != "" && !strings.Contains(sub, "/")
+}
 
 // UnescapeURL undoes %40, where that can be done.
 func UnescapeURL(s string) string {

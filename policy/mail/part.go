@@ -2,57 +2,194 @@ package mail
 
 import (
 	"bytes"
+	"io"
+	"slices"
 	"strings"
 )
 
-// A PartHeader is what the header of a part says about its content.
-type PartHeader struct {
-	Digest       bool // without a type, it is a message
-	IsMessage    bool // it is the header of an attached message
+// A Part is what the header of a part, or of the message itself, says about its
+// content (RFC 2045).
+type Part struct {
+	Form      Form
+	Whole     bool // it is the message itself
+	OfMessage bool // its header is that of a message inside
+	InMessage bool // it stands in a message inside, or is one
+	Encoded   bool // that message is beneath a transfer encoding
+	Again     bool // its content was told before, with fewer encodings undone
+
 	types        []string
-	Encodings    []string
+	encodings    []string
 	dispositions []string
+	digest       bool // without a type, it is a message (RFC 2046 section 5.1.5)
 }
 
-// maxFields is how many fields of one kind are looked at: mail clients differ
-// in which of two they take.
+// maxFields is how many fields of one kind are looked at: mail clients differ in
+// which of two they take, the first or the last.
 const maxFields = 4
 
-// Wants reports whether a field matters.
-func (h *PartHeader) Wants(name []byte) bool {
-	list := h.list(name)
-	return list != nil && len(*list) < maxFields
+// Part returns what a header says about the body behind it.
+func (h *Header) Part() Part {
+	p := Part{Whole: true}
+	for _, f := range h.Fields {
+		if list := p.list(f.Kind); list != nil {
+			add(list, bytes.ReplaceAll(h.Value(f), CRLF, nil))
+		}
+	}
+	return p
 }
 
-func (h *PartHeader) list(name []byte) *[]string {
-	switch strings.ToLower(string(name)) {
-	case "content-type":
-		return &h.types
-	case "content-transfer-encoding":
-		return &h.Encodings
-	case "content-disposition":
-		return &h.dispositions
+// list is where the values of a kind of field are kept, or nil.
+func (p *Part) list(kind Kind) *[]string {
+	switch kind {
+	case ContentType:
+		return &p.types
+	case ContentTransferEncoding:
+		return &p.encodings
+	case ContentDisposition:
+		return &p.dispositions
 	}
 	return nil
 }
 
-// Add takes a field, unfolded.
-func (h *PartHeader) Add(field []byte) {
-	name, value, _ := bytes.Cut(field, []byte(":"))
-	list := h.list(bytes.TrimRight(name, " \t"))
-	*list = append(*list, strings.TrimSpace(string(value)))
+// add adds the unfolded value of a field. Past maxFields it takes the place of
+// the last one.
+func add(list *[]string, value []byte) {
+	text := strings.TrimSpace(string(value))
+	if len(*list) == maxFields {
+		(*list)[maxFields-1] = text
+	} else {
+		*list = append(*list, text)
+	}
 }
 
-// The bounds of what a reader holds. No mail program comes near any of them:
-// a boundary has at most 70 characters (RFC 2046 section 5.1.1).
-const (
-	MaxLine       = 16 << 10 // a longer one is passed on in pieces of this length
-	MaxField      = 8 << 10  // what is more of a field is dropped
-	MaxBoundary   = 1 << 10
-	MaxBoundaries = 32 // multiparts inside of each other
-	MaxReaders    = 4  // encoded messages inside of each other
+// A Form is what stands behind the header of a part.
+type Form int
 
-	// ReaderMemory is more than all of it, with what decodes and reads the
-	// content of one part.
-	ReaderMemory = 192 << 10
+const (
+	Leaf Form = iota
+	Message
+	Multipart
 )
+
+// form goes by the media types, and where these say nothing by the file names.
+func (p *Part) form() (f Form) {
+	for _, media := range p.MediaTypes() {
+		switch {
+		case isReadable(media) && IsMultipart(media):
+			return Multipart
+		case IsMessage(media):
+			f = Message
+		}
+	}
+	if len(p.types) == 0 && p.digest || slices.ContainsFunc(p.FileNames(), func(name string) bool { return strings.HasSuffix(name, ".eml") }) {
+		return Message
+	}
+	return f
+}
+
+// MediaTypes returns the media types that it claims, in lower case and without
+// parameters.
+func (p *Part) MediaTypes() (all []string) {
+	for _, value := range p.types {
+		all = append(all, mediaType(value))
+	}
+	return all
+}
+
+// IsA reports whether one of its media types is one of these.
+func (p *Part) IsA(media ...string) bool {
+	return slices.ContainsFunc(p.types, func(value string) bool { return slices.Contains(media, mediaType(value)) })
+}
+
+// IsText reports a part that is text: by its media type, or because it has none
+// that can be read (RFC 2045 section 5.2). An invitation is none here.
+func (p *Part) IsText() bool {
+	return len(p.types) == 0 || slices.ContainsFunc(p.MediaTypes(), func(media string) bool {
+		return !isReadable(media) || strings.HasPrefix(media, "text/") && media != "text/calendar"
+	})
+}
+
+// boundaries returns what may separate the parts of a multipart, "" for what is
+// not known.
+func (p *Part) boundaries() []string {
+	all := slices.DeleteFunc(p.namedBoundaries(), func(b string) bool { return len(b) > maxBoundary })
+	if len(all) == 0 {
+		return []string{""}
+	}
+	return all
+}
+
+// namedBoundaries are the boundaries that its Content-Type names (RFC 2046 section
+// 5.1.1), without the blanks that none ends with.
+func (p *Part) namedBoundaries() []string {
+	all := parameter(p.types, "boundary")
+	for i, b := range all {
+		all[i] = strings.TrimRight(b, " \t")
+	}
+	return slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
+}
+
+// FileNames returns the names that the part would be saved under, in lower case.
+func (p *Part) FileNames() (names []string) {
+	for _, name := range append(parameter(p.dispositions, "filename"), parameter(p.types, "name")...) {
+		decoded := string(decodeWords([]byte(name))) // against RFC 2047 section 5, and usual
+		names = append(names, strings.ToLower(strings.TrimSpace(decoded)))
+	}
+	return names
+}
+
+// IsAttachment reports a part that is no text of the sender's own.
+func (p *Part) IsAttachment() bool {
+	attached := slices.ContainsFunc(p.dispositions, func(d string) bool { return mediaType(d) == "attachment" })
+	return attached || len(p.FileNames()) > 0
+}
+
+func (p *Part) charset() string {
+	for _, charset := range parameter(p.types, "charset") {
+		return strings.Trim(strings.TrimSpace(charset), `'"`)
+	}
+	return ""
+}
+
+// IsUTF7 reports text in UTF-7, which Text leaves as it is.
+func (p *Part) IsUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(p.charset())) }
+
+// Text puts before a reader of text what undoes the charset of the part, and the
+// folding of vCards.
+//
+// UTF-16 and UTF-32 are left as they are, named or not: where zero bytes are
+// dropped, what is in US-ASCII can then be read.
+func (p *Part) Text(to io.WriteCloser) io.WriteCloser {
+	name := strings.ToLower(p.charset())
+	wide := strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf16") || strings.HasPrefix(name, "utf-32") || strings.Contains(name, "ucs")
+	if enc := lookupCharset(name); enc != nil && !wide {
+		to = newCharsetDecoder(enc, to)
+	}
+	if p.isFolded() {
+		to = &unfolder{to: to}
+	}
+	return to
+}
+
+// isFolded reports vCards: a line that begins with a blank goes on with the
+// one before (RFC 6350 section 3.2).
+func (p *Part) isFolded() bool {
+	return p.IsA("text/vcard", "text/x-vcard", "text/directory") ||
+		slices.ContainsFunc(p.FileNames(), func(name string) bool { return strings.HasSuffix(name, ".vcf") })
+}
+
+// undoings are the ways in which the transfer encodings of the part may have to
+// be undone (RFC 2045 section 6), each a list in order. Of several that are named,
+// some mail clients take the first, others undo all.
+func (p *Part) undoings() [][]string {
+	var names []string
+	for _, value := range p.encodings {
+		if name := mediaType(value); name == "base64" || name == "quoted-printable" {
+			names = append(names, name)
+		}
+	}
+	if names = slices.Compact(names); len(names) < 2 {
+		return [][]string{names}
+	}
+	return [][]string{names[:1], names}
+}
