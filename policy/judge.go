@@ -117,8 +117,7 @@ func (j *Judge) more(piece []byte) {
 	if n, bare := j.lines.bare(taken); bare { // the message will not pass: it is judged as if it ended here
 		j.start = append(j.start, taken[:n]...)
 		j.decide(false, nil)
-		j.refuse(ReasonBareNewline)
-		j.measure(piece[n:])
+		j.heard(piece[n:], true)
 		return
 	}
 	j.start = append(j.start, taken...)
@@ -224,12 +223,18 @@ func (j *Judge) listen(piece []byte) {
 		n = len(piece)
 	}
 	j.walk.Write(piece[:n])
+	j.heard(piece[n:], bare)
+}
+
+// heard decides by what was found in the body so far. bare says that a CR or LF
+// stands alone at its end, before rest.
+func (j *Judge) heard(rest []byte, bare bool) {
 	if j.counter != nil && j.left.stopsAt(j.inBody()) {
 		j.next = Doom
 	}
-	if j.next == Doom { // from here on it only counts
-		j.walk.Write(piece[n:])
-		n = len(piece)
+	if j.next == Doom && len(rest) > 0 { // from here on it only counts
+		j.walk.Write(rest)
+		rest = nil
 	}
 	switch {
 	case j.invitation != nil && j.invitation.found:
@@ -239,7 +244,7 @@ func (j *Judge) listen(piece []byte) {
 	default:
 		return
 	}
-	j.measure(piece[n:])
+	j.measure(rest)
 }
 
 // measure goes on counting in a message that is refused, where that is wanted.
@@ -272,6 +277,7 @@ func (j *Judge) End() Verdict {
 		return j.verdict
 	}
 	j.ended = true
+	bare := j.lines.inCR
 	if j.next == More {
 		j.decide(false, nil)
 	}
@@ -279,9 +285,9 @@ func (j *Judge) End() Verdict {
 		j.walk.Close()
 	}
 	switch {
-	case j.next != Refuse && j.invitation != nil && j.invitation.found: // in a header that the end cut short
+	case j.invitation != nil && j.invitation.found: // in a header that the end cut short
 		j.refuse(ReasonAttendees)
-	case j.next != Doom && j.lines.inCR:
+	case bare && j.next != Doom:
 		j.refuse(ReasonBareNewline)
 	}
 	if j.counter != nil && (j.next != Refuse || j.envelope.Measure) {

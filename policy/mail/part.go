@@ -32,10 +32,21 @@ func (h *Header) Part() Part {
 	p := Part{Whole: true}
 	for _, f := range h.Fields {
 		if list := p.list(f.Kind); list != nil {
-			add(list, bytes.ReplaceAll(h.Value(f), CRLF, nil))
+			add(list, unfolded(h.Value(f)))
 		}
 	}
 	return p
+}
+
+// unfolded returns the value of a field with its folds taken out (RFC 5322 section
+// 2.2.3). A line end that is no fold stays: a broken line that a fold follows is in
+// the value, too, and goes on with no word in it.
+func unfolded(value []byte) []byte {
+	if bytes.IndexByte(value, '\n') == len(value)-1 {
+		return value
+	}
+	value = bytes.ReplaceAll(value, []byte("\r\n "), []byte(" "))
+	return bytes.ReplaceAll(value, []byte("\r\n\t"), []byte("\t"))
 }
 
 // list is where the values of a kind of field are kept, or nil.
