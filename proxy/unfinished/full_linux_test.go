@@ -99,6 +99,20 @@ func TestAFullDiskNotesTheCopiesOfASendThatHasBegun(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotedOnAFullDiskSurvivesAKill(t *testing.T) {
+	d := mountDisk(t, 64)
+	var noted []string
+	for round := range 10 {
+		noted = append(noted, killed(t, d.path(), 2+rand.IntN(40), d.fill)...)
+		sends := d.open(t) // the disk is full still
+		d.empty()
+		hasWhatWasNoted(t, sends, noted, round+1)
+		if err := sends.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestNothingBeginsOnAFullDiskAndAllGoesOnByItself(t *testing.T) {
 	d := mountDisk(t, 4)
 	sends := d.open(t)
