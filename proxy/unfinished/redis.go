@@ -65,6 +65,8 @@ for i, key in ipairs(KEYS) do
 			redis.call('SADD', key, 'i' .. h, 'd' .. h)
 		end
 	end)
+	-- Whoever may not remove is told so before a copy is out, and not by its note.
+	if due ~= '' then redis.call('SREM', key, '') end
 	if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, life) end
 end
 return 1`)

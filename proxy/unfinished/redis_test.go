@@ -77,6 +77,15 @@ func TestAFullServerNotesTheCopiesOfASendThatHasBegun(t *testing.T) {
 	}
 }
 
+func TestAUserWhoMayNotNoteACopyMayNotBegin(t *testing.T) {
+	server := startRedis(t)
+	server.do("ACL", "SETUSER", "default", "-srem")
+	sends := server.open(t)
+	if _, err := sends.Begin(t.Context(), news, everybody); err == nil || !strings.Contains(err.Error(), "can't run this command") && !strings.Contains(err.Error(), "permission") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A server that was started anew has no script, and is sent it whole.
 func TestAFullServerThatLostItsScriptsNotesCopies(t *testing.T) {
 	server := startRedis(t)
