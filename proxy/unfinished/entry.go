@@ -25,8 +25,10 @@ func (e entry) size() int {
 func (e entry) changed(c wanted) entry {
 	rest := entry{e.until, make([]member, 0, len(e.members))}
 	for _, m := range e.members {
-		want := c[m.hash]
-		delete(c, m.hash)
+		want, named := c[m.hash]
+		if named {
+			delete(c, m.hash)
+		}
 		if want == wantGone || want == wantLeft && m.due {
 			continue
 		}

@@ -59,7 +59,7 @@ func readPiece(key, value []byte) (piece, error) {
 	if len(key) != len(name{})+numberSize || len(value) < untilSize || (len(value)-untilSize)%memberSize != 0 {
 		return piece{}, errDamaged
 	}
-	p := piece{bytes.Clone(key), entry{until: untilOf(value)}}
+	p := piece{bytes.Clone(key), entry{untilOf(value), make([]member, 0, len(value)/memberSize)}}
 	for m := range slices.Chunk(value[untilSize:], memberSize) {
 		if m[0] != 'd' && m[0] != 's' {
 			return piece{}, errDamaged
