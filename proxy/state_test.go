@@ -132,7 +132,6 @@ func onFull(t *testing.T, test func(t *testing.T, m medium)) {
 func TestAStateThatFillsUpAnywhereSendsNobodyTwice(t *testing.T) {
 	onFull(t, func(t *testing.T, m medium) {
 		s := newCopyServer(t)
-		g := newGuard(t, s.u, individual, func(s *setup) { s.state = m.state })
 		usual := s.u.on
 		var fillAt atomic.Int32
 		s.u.on = func(line string) string {
@@ -144,6 +143,7 @@ func TestAStateThatFillsUpAnywhereSendsNobodyTwice(t *testing.T) {
 			}
 			return said
 		}
+		g := newGuard(t, s.u, individual, func(s *setup) { s.state = m.state })
 		for _, failure := range []string{"", "close", "421 4.3.2 going down", "451 4.3.0 not now"} {
 			for copies := 0; copies <= len(twenty); copies++ {
 				fillAt.Store(int32(copies))
@@ -215,17 +215,19 @@ func (s *copyServer) fillAndTryAgain(g *guard, m medium, copies int, failure str
 func TestWhereANoteFailsNoOtherCopyIsSent(t *testing.T) {
 	r := newRedis(t)
 	s := newCopyServer(t)
-	g := newGuard(t, s.u, individual, func(s *setup) { s.state = "redis://" + r.addr + "/0" })
 	usual := s.u.on
 	var stopAt atomic.Int32
+	stopped := make(chan struct{}, 1)
 	s.u.on = func(line string) string {
 		if line == "." {
 			if stopAt.Add(-1) == 0 {
 				r.stop()
+				stopped <- struct{}{}
 			}
 		}
 		return usual(line)
 	}
+	g := newGuard(t, s.u, individual, func(s *setup) { s.state = "redis://" + r.addr + "/0" })
 	for _, at := range []int{1, 10, 19} {
 		stopAt.Store(int32(at))
 		message := newsletter(fmt.Sprint(at), twenty)
@@ -235,6 +237,7 @@ func TestWhereANoteFailsNoOtherCopyIsSent(t *testing.T) {
 		}
 		s.want(t, twenty[:at], 1)
 		s.want(t, twenty[at:], 0)
+		<-stopped
 		r.start()
 		for _, key := range r.client.Keys(t.Context(), "*:lease:*").Val() { // as after 30 s
 			r.client.Del(t.Context(), key)

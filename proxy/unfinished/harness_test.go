@@ -180,6 +180,13 @@ func finish(t testing.TB, s *Send) {
 	}
 }
 
+// another is one of many messages.
+func another(i int) Message {
+	m := news
+	m.ID, m.Subject = fmt.Sprintf("<%d@home.example>", i), fmt.Sprint(i)
+	return m
+}
+
 // numbered returns n recipients.
 func numbered(n int) (list []string) {
 	for i := range n {

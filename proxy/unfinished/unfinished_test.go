@@ -19,13 +19,6 @@ var again = Message{Route: "work", Sender: "me@home.example", ID: "<2@home.examp
 // edited has the same Message-ID as news, and other content: another message.
 var edited = Message{Route: "work", Sender: "me@home.example", ID: "<1@home.example>", Subject: "News!", Content: [32]byte{2}}
 
-// another is one of many messages.
-func another(i int) Message {
-	m := news
-	m.ID, m.Subject = fmt.Sprintf("<%d@home.example>", i), fmt.Sprint(i)
-	return m
-}
-
 var everybody = []string{"a@x.example", "b@x.example", "c@x.example"}
 
 func TestWhoHasACopyIsKnownAtTheNextTry(t *testing.T) {
