@@ -85,7 +85,7 @@ func (b *bolt) prepare(tx *bbolt.Tx) error {
 	if _, err := tx.CreateBucketIfNotExists(pieceBucket); err != nil {
 		return err
 	}
-	if err := convert(tx); err != nil {
+	if err := b.convert(tx); err != nil {
 		return err
 	}
 	return b.sweep(tx)

@@ -57,6 +57,40 @@ func TestAFileOfTheEarlierVersionIsRead(t *testing.T) {
 	b.checkSize()
 }
 
+// Back to the earlier version in mid-send, and to this one again: some have a copy
+// by one of them, some by both, and nobody stands in the file twice.
+func TestAFileThatBothVersionsWroteIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sends")
+	c, all := newClock(), numbered(100)
+	open := func() *bench {
+		f, err := openBolt(path, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &bench{t: t, sends: &Sends{f}}
+	}
+	b := open()
+	b.abandoned(news, all, all[:10]...)
+	secret := b.sends.store.(*bolt).key
+	if err := b.sends.Close(); err != nil {
+		t.Fatal(err)
+	}
+	earlierFile(t, path, secret, func(put func(*record, time.Time, ...string)) {
+		put(news.records(secret, nil)[0], c.now().Add(time.Hour), all[5:20]...)
+	})
+	b = open()
+	opening(t, b.sends.store)
+	b.checkSize()
+	s := b.begin(news, all...)
+	for i, r := range all {
+		equal(t, r, s.Has(r), i < 20)
+	}
+	accept(t, s, all[20:]...)
+	finish(t, s)
+	equal(t, "known when all have a copy", b.has(news, all...), "")
+	equal(t, "size", b.sends.store.(*bolt).size, 0)
+}
+
 // earlierFile writes what that version did.
 func earlierFile(t *testing.T, path string, secret []byte, fill func(put func(*record, time.Time, ...string))) {
 	t.Helper()
@@ -66,7 +100,7 @@ func earlierFile(t *testing.T, path string, secret []byte, fill func(put func(*r
 	}
 	defer db.Close()
 	err = db.Update(func(tx *bbolt.Tx) error {
-		secrets, err := tx.CreateBucket([]byte("secret"))
+		secrets, err := tx.CreateBucketIfNotExists([]byte("secret"))
 		if err != nil {
 			return err
 		}

@@ -89,28 +89,24 @@ func (e entry) encode() []byte {
 // the name; the value, when they expire and the hashes of those that have a copy.
 // That version, where it comes back, finds none: in this form it would take who
 // is due for served.
-func convert(tx *bbolt.Tx) error {
+func (b *bolt) convert(tx *bbolt.Tx) error {
 	records := tx.Bucket(recordBucket)
 	if records == nil {
 		return nil
 	}
-	pieces := tx.Bucket(pieceBucket)
 	err := records.ForEach(func(key, value []byte) error {
 		if len(key) != len(name{}) || len(value) < untilSize || (len(value)-untilSize)%len(hash{}) != 0 {
 			return errDamaged
 		}
-		var members []member
+		left := untilOf(value).Sub(b.now())
+		if left <= 0 {
+			return nil
+		}
+		c := change{record: &record{name: name(key), life: left}}
 		for h := range slices.Chunk(value[untilSize:], len(hash{})) {
-			members = append(members, member{hash: hash(h)})
+			c.served = append(c.served, hash(h))
 		}
-		number := uint32(0)
-		for some := range slices.Chunk(members, pieceSize) {
-			if err := pieces.Put(pieceKey(name(key), number), entry{untilOf(value), some}.encode()); err != nil {
-				return err
-			}
-			number++
-		}
-		return nil
+		return b.change(tx, c)
 	})
 	if err != nil {
 		return err
