@@ -38,7 +38,7 @@ type summary struct {
 
 func newSummary(out io.Writer, c *config.Config) *summary {
 	return &summary{
-		out: out, limit: policy.Limit(c.Policy.Limits.External), internal: len(c.Policy.InternalDomains) > 0,
+		out: out, limit: policy.Limit(c.Policy.Limits[policy.External]), internal: len(c.Policy.InternalDomains) > 0,
 		verdicts: map[policy.Action]int{}, broken: map[policy.Reason]int{},
 		showing: make([]int, len(countSteps)), stopped: make([]int, len(limitSteps)),
 	}

@@ -58,20 +58,15 @@ type upstreamConfig struct {
 }
 
 type policyConfig struct {
-	InternalDomains []string `yaml:"internal_domains"`
-	PersonalDomains []string `yaml:"personal_domains"`
-	Limits          struct {
-		External      limit `yaml:"external"`
-		Organisations limit `yaml:"organisations"`
-		Total         limit `yaml:"total"`
-		Body          limit `yaml:"body"`
-	} `yaml:"limits"`
-	Action      policy.Action      `yaml:"action"`
-	Override    bool               `yaml:"override"`
-	StripBcc    bool               `yaml:"strip_bcc"`
-	BareNewline policy.BareNewline `yaml:"bare_newline"`
-	RejectHint  string             `yaml:"reject_hint"`
-	Individual  struct {
+	InternalDomains []string           `yaml:"internal_domains"`
+	PersonalDomains []string           `yaml:"personal_domains"`
+	Limits          limits             `yaml:"limits"`
+	Action          policy.Action      `yaml:"action"`
+	Override        bool               `yaml:"override"`
+	StripBcc        bool               `yaml:"strip_bcc"`
+	BareNewline     policy.BareNewline `yaml:"bare_newline"`
+	RejectHint      string             `yaml:"reject_hint"`
+	Individual      struct {
 		TimeBudget time.Duration `yaml:"time_budget"`
 		State      state         `yaml:"state"`
 	} `yaml:"individual"`
@@ -93,12 +88,7 @@ type ruleConfig struct {
 		Calendar *bool    `yaml:"calendar,omitempty"`
 		User     []string `yaml:"user,omitempty"`
 	} `yaml:"match"`
-	Limits struct {
-		External      *limit `yaml:"external,omitempty"`
-		Organisations *limit `yaml:"organisations,omitempty"`
-		Total         *limit `yaml:"total,omitempty"`
-		Body          *limit `yaml:"body,omitempty"`
-	} `yaml:"limits,omitempty"`
+	Limits     ruleLimits    `yaml:"limits,omitempty"`
 	Action     policy.Action `yaml:"action,omitempty"`
 	Override   *bool         `yaml:"override,omitempty"`
 	RejectHint *string       `yaml:"reject_hint,omitempty"`
@@ -125,10 +115,10 @@ func Default() Config {
 	var c Config
 	c.Policy = policyConfig{Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare}
 	c.Policy.Individual.TimeBudget, c.Policy.Individual.State = time.Minute, "memory"
-	c.Policy.Limits.External = 10
-	c.Policy.Limits.Organisations = limit(policy.Unlimited)
-	c.Policy.Limits.Total = limit(policy.Unlimited)
-	c.Policy.Limits.Body = limit(policy.Unlimited)
+	for counted, none := range policy.NoLimits() {
+		c.Policy.Limits[counted] = limit(none)
+	}
+	c.Policy.Limits[policy.External] = 10
 	c.Server = serverConfig{
 		Connections: 1000, ConnectionsPerClient: 50, Recipients: 1000,
 		MaxHeaderBytes: 1 << 20, MaxLineBytes: 1 << 17, BufferBytes: 1 << 28,

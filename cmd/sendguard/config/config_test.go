@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sendguard/policy"
+
 	"go.uber.org/goleak"
 	"gopkg.in/yaml.v3"
 )
@@ -79,12 +81,20 @@ func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
 	if typ.Kind() == reflect.Slice && typ.Elem().Kind() == reflect.Struct && len(n.Content) > 0 {
 		n, typ = n.Content[0], typ.Elem()
 	}
-	if typ.Kind() != reflect.Struct {
+	if typ.Kind() != reflect.Struct && typ != reflect.TypeFor[limits]() {
 		return
 	}
 	keys := map[string]*yaml.Node{}
 	for i := 0; i < len(n.Content); i += 2 {
 		keys[n.Content[i].Value] = n.Content[i+1]
+	}
+	if typ.Kind() == reflect.Array {
+		for c := range policy.CountedKinds {
+			if keys[c.Key()] == nil {
+				t.Errorf("config.example.yaml lacks %s.%s", path, c.Key())
+			}
+		}
+		return
 	}
 	for i := range typ.NumField() {
 		key := typ.Field(i).Tag.Get("yaml")
@@ -230,7 +240,7 @@ func TestVariablesAreExpandedAfterParsing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintf("%s %d %s %d", c.Routes[0].Upstream.Address, c.Policy.Limits.External, c.Policy.RejectHint, c.Server.Recipients)
+	got := fmt.Sprintf("%s %d %s %d", c.Routes[0].Upstream.Address, c.Policy.Limits[policy.External], c.Policy.RejectHint, c.Server.Recipients)
 	if want := "smtp.example.com:2587 7 costs 5$ or $5 7"; got != want {
 		t.Errorf("got %q", got)
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"unicode"
 
+	"sendguard/policy"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -116,7 +118,7 @@ func (d *decoder) node(n *yaml.Node, v reflect.Value, key string) {
 	}
 	_, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
-	case v.Kind() == reflect.Struct && !isText:
+	case (v.Kind() == reflect.Struct || v.Kind() == reflect.Array) && !isText:
 		d.mapping(n, v, key)
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, key)
@@ -162,8 +164,15 @@ func wordOf(name string) string {
 	return name[:end] + "…"
 }
 
-// fieldOf finds the field of a struct by its yaml tag.
+// fieldOf finds the field of a struct by its yaml tag, or of limits by their table.
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
+	if v.Kind() == reflect.Array {
+		c, ok := policy.CountedOf(name)
+		if !ok {
+			return reflect.Value{}, false
+		}
+		return v.Index(int(c)), true
+	}
 	for i := range v.NumField() {
 		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == name {
 			return v.Field(i), true

@@ -17,28 +17,25 @@ func (c *Config) PolicySettings() policy.Settings {
 	p := &c.Policy
 	var rules []policy.Rule
 	for _, r := range p.Rules {
-		rules = append(rules, policy.Rule{
-			Name:  r.Name,
-			Match: policy.Match(r.Match),
-			Limits: [policy.CountedKinds]*policy.Limit{
-				policy.External:      (*policy.Limit)(r.Limits.External),
-				policy.Organisations: (*policy.Limit)(r.Limits.Organisations),
-				policy.Total:         (*policy.Limit)(r.Limits.Total),
-				policy.InBody:        (*policy.Limit)(r.Limits.Body),
-			},
+		rule := policy.Rule{
+			Name:       r.Name,
+			Match:      policy.Match(r.Match),
 			Action:     r.Action,
 			Override:   r.Override,
 			RejectHint: r.RejectHint,
-		})
+		}
+		for c, l := range r.Limits {
+			rule.Limits[c] = (*policy.Limit)(l)
+		}
+		rules = append(rules, rule)
+	}
+	var limits policy.Limits
+	for c, l := range p.Limits {
+		limits[c] = policy.Limit(l)
 	}
 	return policy.Settings{
+		Limits:          limits,
 		InternalDomains: p.InternalDomains,
-		Limits: policy.Limits{
-			policy.External:      policy.Limit(p.Limits.External),
-			policy.Organisations: policy.Limit(p.Limits.Organisations),
-			policy.Total:         policy.Limit(p.Limits.Total),
-			policy.InBody:        policy.Limit(p.Limits.Body),
-		},
 		InspectBody:     p.Inspect.Body,
 		Action:          p.Action,
 		Override:        p.Override,

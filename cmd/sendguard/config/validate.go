@@ -105,11 +105,11 @@ func (c *Config) checkInspect(d *decoder) {
 		return
 	}
 	const text = "needs inspect: {body: true}"
-	if policy.Limit(c.Policy.Limits.Body) != policy.Unlimited {
+	if policy.Limit(c.Policy.Limits[policy.InBody]) != policy.Unlimited {
 		d.problem("policy.limits.body", text)
 	}
 	for i, r := range c.Policy.Rules {
-		if r.Limits.Body != nil {
+		if r.Limits[policy.InBody] != nil {
 			d.problem(fmt.Sprintf("policy.rules[%d].limits.body", i), text)
 		}
 	}

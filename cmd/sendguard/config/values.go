@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 
+	"gopkg.in/yaml.v3"
+
 	"sendguard/policy"
 )
 
@@ -31,6 +33,46 @@ func (l limit) MarshalYAML() (any, error) {
 		return "unlimited", nil
 	}
 	return int(l), nil
+}
+
+// limits and ruleLimits have a key for each row of the policy's table.
+type (
+	limits     [policy.CountedKinds]limit
+	ruleLimits [policy.CountedKinds]*limit
+)
+
+func (l limits) MarshalYAML() (any, error) {
+	return byKey(func(c policy.Counted) any { return l[c] })
+}
+
+func (l ruleLimits) MarshalYAML() (any, error) {
+	return byKey(func(c policy.Counted) any {
+		if l[c] == nil {
+			return nil
+		}
+		return *l[c]
+	})
+}
+
+// IsZero reports that a rule sets no limit.
+func (l ruleLimits) IsZero() bool { return l == ruleLimits{} }
+
+// byKey makes a mapping of what there is for each row, in their order.
+func byKey(value func(policy.Counted) any) (any, error) {
+	var n yaml.Node
+	n.Kind = yaml.MappingNode
+	for c := range policy.CountedKinds {
+		v := value(c)
+		if v == nil {
+			continue
+		}
+		var node yaml.Node
+		if err := node.Encode(v); err != nil {
+			return nil, err
+		}
+		n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: c.Key()}, &node)
+	}
+	return &n, nil
 }
 
 // messageBytes is a number of bytes or "upstream", which is zero.
