@@ -1,6 +1,10 @@
 package policy
 
-import "sendguard/policy/mail"
+import (
+	"bytes"
+
+	"sendguard/policy/mail"
+)
 
 // A decision is what is known about one message, as far as it is held.
 type decision struct {
@@ -56,6 +60,14 @@ func (d *decision) verdict() Verdict {
 	}
 	d.alone = v.Action == Individual
 	return v
+}
+
+// hold makes copies of what the caller will read over before the verdict.
+func (d *decision) hold() {
+	d.start = bytes.Clone(d.start)
+	for n := range d.headers {
+		d.headers[n].Raw = bytes.Clone(d.headers[n].Raw)
+	}
 }
 
 // takesOut reports a field that is taken out before the message goes on.

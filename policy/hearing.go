@@ -35,9 +35,6 @@ func (j *Judge) listen(piece []byte) {
 		return
 	}
 	n, bare := j.lines.bare(piece)
-	if !bare {
-		n = len(piece)
-	}
 	j.walk.Write(piece[:n])
 	j.heard(piece[n:], bare)
 }

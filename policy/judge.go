@@ -114,20 +114,23 @@ func (j *Judge) Body(piece []byte) Next {
 // more takes a piece of the body before anything is decided.
 func (j *Judge) more(piece []byte) {
 	taken := piece[:min(len(piece), MaxBody-len(j.start))]
-	if n, bare := j.lines.bare(taken); bare { // the message will not pass: it is judged as if it ended here
+	n, bare := j.lines.bare(taken)
+	if len(j.start) == 0 {
+		j.start = taken[:n:n] // it may do: then it need not be held
+	} else {
 		j.start = append(j.start, taken[:n]...)
+	}
+	switch rest := piece[n:]; {
+	case bare: // the message will not pass: it is judged as if it ended here
 		j.decide(false, nil)
-		j.heard(piece[n:], true)
-		return
-	}
-	j.start = append(j.start, taken...)
-	rest := piece[len(taken):]
-	if !j.seesEnough() && len(rest) == 0 {
-		return
-	}
-	j.decide(len(rest) > 0, rest)
-	if j.walk != nil {
-		j.listen(rest)
+		j.heard(rest, true)
+	case j.seesEnough() || len(rest) > 0:
+		j.decide(len(rest) > 0, rest)
+		if j.walk != nil {
+			j.listen(rest)
+		}
+	case len(j.start) == n:
+		j.start = bytes.Clone(j.start)
 	}
 }
 
@@ -158,13 +161,14 @@ func (j *Judge) decide(cut bool, rest []byte) {
 	case j.left.tagged, j.hasCopies():
 		j.next = Hold
 		j.rest = bytes.Clone(rest)
-		if j.first == nil { // else it is a copy already
-			j.decision.headers[0].Raw = bytes.Clone(j.header.Raw)
-		}
+		j.decision.hold()
 	default:
 		j.carry(rest)
 		if j.next = Watch; j.walk == nil {
-			j.next, j.lines = Pass, newlines{}
+			j.next, j.lines.inCR = Pass, false
+		}
+		if j.next == Pass && j.lines.look { // it is ahead
+			j.refuse(ReasonBareNewline)
 		}
 	}
 }
@@ -189,10 +193,12 @@ func (j *Judge) hasCopies() bool {
 	return j.verdict.Action == Individual && len(j.envelope.Recipients) > 1
 }
 
-// Bare says that a CR or LF stands alone in what of the body was not wanted, after
-// Pass: in the rest the judge sees it.
+// Bare says that a CR or LF stands alone in the rest of the body. Whoever cuts a
+// message off the wire has seen that: to look for it in each piece would cost as
+// much as to read a text. From here on the judge looks where it stands; where no more
+// of the body is wanted, the message is refused at once.
 func (j *Judge) Bare() Next {
-	if j.next == Pass {
+	if j.lines.look = true; j.next == Pass {
 		j.refuse(ReasonBareNewline)
 	}
 	return j.next

@@ -149,7 +149,7 @@ func TestABareNewlineIsFoundHoweverTheTextIsCut(t *testing.T) {
 		"a\r\n\n":      4,
 	} {
 		for size := 1; size <= len(text); size++ {
-			var l newlines
+			l := newlines{look: true}
 			at, found := 0, false
 			for piece := range slices.Chunk([]byte(text), size) {
 				n, bare := l.bare(piece)

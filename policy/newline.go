@@ -4,13 +4,16 @@ import "bytes"
 
 // newlines looks for a CR or LF that stands alone (RFC 5321 section 2.3.8) in text
 // that comes in pieces.
-type newlines struct{ inCR bool } // a CR was the last byte
+type newlines struct {
+	look bool // there is one, ahead
+	inCR bool // a CR was the last byte
+}
 
 // bare returns how many bytes of a piece there are up to the first one that stands
-// alone, itself included. It is not told of a CR at the end, which may be one.
+// alone, itself included, or all. It is not told of a CR at the end, which may be one.
 func (l *newlines) bare(p []byte) (n int, found bool) {
-	if len(p) == 0 {
-		return 0, false
+	if len(p) == 0 || !l.look {
+		return len(p), false
 	}
 	if l.inCR && p[0] != '\n' {
 		return 0, true
@@ -31,12 +34,12 @@ func (l *newlines) bare(p []byte) (n int, found bool) {
 			return at + cr + 1, true
 		}
 		if lf < 0 {
-			return 0, false
+			return len(p), false
 		}
 		if !ends && !(afterCR && at+lf == 0) {
 			return at + lf + 1, true
 		}
 		at += lf + 1
 	}
-	return 0, false
+	return len(p), false
 }

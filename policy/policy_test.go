@@ -248,6 +248,9 @@ func judgeParts(p *Policy, e Envelope, header, body []byte) Verdict {
 func feed(j *Judge, header []byte, pieces ...[]byte) (v Verdict, after []byte) {
 	defer j.Close()
 	j.Header(header)
+	if l := (newlines{look: true}); slices.ContainsFunc(pieces, func(p []byte) bool { _, bare := l.bare(p); return bare }) || l.inCR {
+		j.Bare()
+	}
 	for _, piece := range pieces {
 		if j.next != More {
 			after = append(after, piece...)

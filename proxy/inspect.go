@@ -42,6 +42,9 @@ func (m *passage) readStart(memory int) error {
 			return errBuffersFull
 		}
 		err := m.deciding(memory, func() policy.Next {
+			if m.body.bare {
+				m.judge.Bare()
+			}
 			next := m.judge.Body(m.dots.unstuff(came))
 			if next == policy.More && m.last {
 				m.judge.End()
@@ -101,10 +104,10 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 // feed feeds the judge with a piece of the body, where it wants it. It reports
 // false where there is no memory for what it holds.
 func (m *passage) feed(body []byte) bool {
+	if m.body.bare {
+		m.wants = m.judge.Bare()
+	}
 	if m.wants == policy.Pass {
-		if m.body.bare {
-			m.wants = m.judge.Bare()
-		}
 		return true
 	}
 	m.wants = m.judge.Body(m.dots.unstuff(body))

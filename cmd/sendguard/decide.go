@@ -20,13 +20,14 @@ func decide(p *policy.Policy, header []byte, m *archive.Reader) (policy.Verdict,
 		text, err := m.Piece()
 		switch {
 		case err == io.EOF:
-			if m.BareCR {
-				j.Bare()
-			}
 			return j.End(), nil
 		case err != nil:
 			return policy.Verdict{}, err
-		case next != policy.Pass:
+		}
+		if m.BareCR {
+			next = j.Bare()
+		}
+		if next != policy.Pass {
 			line = archive.AppendCRLF(line[:0], text)
 			next = j.Body(line)
 		}

@@ -164,6 +164,7 @@ func (f *FirstParts) parse(at, size int) Header {
 		}
 		f.parsed[at] = h
 	}
+	h.Raw = f.body[at : at+size] // an earlier look may have been at other memory
 	return h
 }
 
