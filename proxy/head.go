@@ -82,11 +82,14 @@ func (m *passage) checkLines(header []byte) error {
 type unstuffer struct{ inLine bool }
 
 func (u *unstuffer) unstuff(piece []byte) []byte {
+	if len(piece) == 0 {
+		return nil
+	}
 	plain := piece
 	if !u.inLine {
 		plain = bytes.TrimPrefix(plain, finalDot[:1])
 	}
-	u.inLine = len(piece) > 0 && !bytes.HasSuffix(piece, crlf)
+	u.inLine = !bytes.HasSuffix(piece, crlf)
 	if bytes.Contains(plain, []byte("\r\n.")) {
 		plain = bytes.ReplaceAll(plain, []byte("\r\n."), crlf)
 	}
