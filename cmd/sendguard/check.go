@@ -96,12 +96,12 @@ func newReport(out io.Writer, format string, summary bool, c *config.Config) (re
 
 // A checker reads messages and has the policy decide on each.
 type checker struct {
-	policy *policy.Policy
-	limits archive.Limits
-	report report
-	stdin  io.Reader
-	stderr io.Writer
-	bar    bar
+	policy  *policy.Policy
+	options archive.Options
+	report  report
+	stdin   io.Reader
+	stderr  io.Writer
+	bar     bar
 
 	messages, refused, unreadable int
 }
@@ -112,8 +112,8 @@ func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, na
 	if err != nil {
 		return err
 	}
-	limits := archive.Limits{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes}
-	ch := &checker{policy: p, limits: limits, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
+	o := archive.Options{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes, MendCR: p.BareNewline == policy.NormalizeBare}
+	ch := &checker{policy: p, options: o, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
 	sources := archive.List(named, ch.failed)
 	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
 		ch.bar = newBar(ch.stderr, sources)
@@ -165,12 +165,11 @@ func (ch *checker) source(s archive.Source) error {
 		defer f.Close()
 		in = f
 	}
-	in = ch.bar.reader(in)
-	if ch.policy.BareNewline == policy.NormalizeBare {
-		in = archive.MendCR(in)
-	}
-	m, err := archive.NewReader(in, ch.limits)
-	if err != nil {
+	m, err := archive.NewReader(ch.bar.reader(in), ch.options)
+	switch {
+	case errors.Is(err, archive.ErrNoMail):
+		return fmt.Errorf("%s: %w", printable(s.Path), err)
+	case err != nil:
 		return err // the system's, with the path
 	}
 	for n := 1; ; n++ {

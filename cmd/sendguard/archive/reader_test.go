@@ -13,7 +13,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("To: a@x.example\r\n\r\nbody\r\n"))
 	f.Add([]byte("\nFrom \n\n\r\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := NewReader(bytes.NewReader(text), Limits{HeaderBytes: 1 << 20, LineBytes: 1 << 17})
+		m, err := NewReader(bytes.NewReader(text), Options{HeaderBytes: 1 << 20, LineBytes: 1 << 17})
 		if err != nil {
 			t.Fatal(err)
 		}
