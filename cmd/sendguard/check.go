@@ -25,9 +25,13 @@ func checkCommand() *cobra.Command {
 		Use:   "check [FILE...]",
 		Short: "Say what would happen to messages that are in files",
 		Long: `Reads messages and says what the guard would do with each. A FILE is a
-message (.eml), an mbox, a Maildir, a folder of any of these, or - for standard
-input, which is also read where no FILE is named. No message is changed or sent,
-and no addresses or subjects are shown.
+message (.eml, .emlx), an mbox, a Maildir, a folder of any of these, or - for
+standard input, which is also read where no FILE is named. No message is changed
+or sent, and no addresses or subjects are shown.
+
+Files in folders that are no mail (indexes, settings, compressed ones) are named
+on standard error and left out; the summary counts them. One that you name
+yourself could not be read.
 
 Without a configuration the default policy decides. To choose a limit, run it
 over the mail that you sent:   sendguard check --summary Maildir/.Sent
@@ -70,7 +74,7 @@ func configOrDefaults(named string) (*config.Config, error) {
 // A report takes what was decided, and prints it.
 type report interface {
 	add(checked)
-	finish()
+	finish(noMail int)
 }
 
 // A checked message has its verdict.
@@ -103,7 +107,7 @@ type checker struct {
 	stderr  io.Writer
 	bar     bar
 
-	messages, refused, unreadable int
+	messages, refused, unreadable, noMail int
 }
 
 // check reports on all messages of what was named.
@@ -124,7 +128,7 @@ func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, na
 		}
 	}
 	ch.bar.finish()
-	r.finish()
+	r.finish(ch.noMail)
 	if err := out.Flush(); err != nil {
 		return faultError{err}
 	}
@@ -146,12 +150,25 @@ func (ch *checker) result() error {
 		return fmt.Errorf("%d could not be read; %s", ch.unreadable, stopped)
 	case ch.unreadable > 0:
 		return fmt.Errorf("%d could not be read", ch.unreadable)
+	case ch.messages == 0 && ch.noMail > 0:
+		return fmt.Errorf("no messages found: %s", filesWithoutMail(ch.noMail))
 	case ch.messages == 0:
 		return errors.New("no messages found")
 	case ch.refused > 0:
 		return faultError{errors.New(stopped)}
 	}
 	return nil
+}
+
+// leaveOut tells of a file of a folder that holds no mail. It is no error: mail
+// programs keep indexes and settings beside it.
+func (ch *checker) leaveOut(path string) {
+	ch.noMail++
+	if _, counts := ch.report.(*summary); counts {
+		return
+	}
+	ch.bar.clear()
+	fmt.Fprintf(ch.stderr, "%s: %v, left out\n", printable(path), archive.ErrNoMail)
 }
 
 // source checks the messages of one file.
@@ -167,8 +184,11 @@ func (ch *checker) source(s archive.Source) error {
 	}
 	m, err := archive.NewReader(ch.bar.reader(in), ch.options)
 	switch {
-	case errors.Is(err, archive.ErrNoMail):
+	case errors.Is(err, archive.ErrNoMail) && s.Named:
 		return fmt.Errorf("%s: %w", printable(s.Path), err)
+	case errors.Is(err, archive.ErrNoMail):
+		ch.leaveOut(s.Path)
+		return nil
 	case err != nil:
 		return err // the system's, with the path
 	}
@@ -240,7 +260,7 @@ func (t *table) add(c checked) {
 	fmt.Fprintf(t.w, "%s\t%s\t%s\t%7d\t%8d\t%s\n", printable(c.file), v.Action, reason, e.Visible, e.External, shownIn(e))
 }
 
-func (t *table) finish() { t.w.Flush() }
+func (t *table) finish(int) { t.w.Flush() }
 
 // shownIn lists the fields that show addresses: To 40, Cc 3.
 func shownIn(e policy.Exposure) string {
@@ -282,7 +302,7 @@ func (j jsonLines) add(c checked) {
 	}{c.file, v.Action, v.Rule, v.Reason, e.Visible, e.External, e.Internal, e.Organisations, fields})
 }
 
-func (jsonLines) finish() {}
+func (jsonLines) finish(int) {}
 
 // isTerminal reports whether a stream of the command is one.
 func isTerminal(stream any) bool {
