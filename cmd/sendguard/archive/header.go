@@ -1,18 +1,36 @@
 package archive
 
-import (
-	"bytes"
-	"regexp"
-)
+import "bytes"
 
-var (
-	field = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`) // RFC 5322 sections 2.2 and 4.5
+// mailFields tell a message from other text in lines "name: value": calendars,
+// cards, settings. One that ends in a hyphen begins a name.
+var mailFields = bytes.Fields([]byte(`
+	From To Cc Bcc Date Subject Sender Reply-To Received Return-Path Delivered-To Message-ID In-Reply-To References
+	MIME-Version Content-Type DKIM-Signature Authentication-Results X- Resent- List- ARC-`))
 
-	// mailField matches a field that tells a message from other text in lines
-	// "name: value": calendars, cards, settings.
-	mailField = regexp.MustCompile(`^(?i:From|To|Cc|Bcc|Date|Subject|Sender|Reply-To|Received|Return-Path|Delivered-To|Message-ID|In-Reply-To|References|` +
-		`MIME-Version|Content-Type|DKIM-Signature|Authentication-Results|(?:X|Resent|List|ARC)-[!-9;-~]+)[ \t]*:`)
-)
+func isMailField(name []byte) bool {
+	for _, f := range mailFields {
+		begin := name
+		if f[len(f)-1] == '-' {
+			begin = name[:min(len(name), len(f))]
+		}
+		if bytes.EqualFold(begin, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldName returns the name of a field (RFC 5322 sections 2.2 and 4.5); empty:
+// a line is none.
+func fieldName(line []byte) []byte {
+	name, _, ok := bytes.Cut(line, []byte(":"))
+	name = bytes.TrimRight(name, " \t")
+	if !ok || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil
+	}
+	return name
+}
 
 // An outlook is what the lines at the start of a text look like, up to the first
 // empty one, the next message or the end of the text.
@@ -31,16 +49,17 @@ func (o outlook) isHeader() bool { return o.mail > 0 && o.other == 0 }
 func (o outlook) isMail() bool { return o.mail > 1 || o.mail == 1 && o.begins }
 
 func lookAt(text []byte) (o outlook) {
-	o.begins = field.Match(text)
 	for begins := true; len(text) > 0; begins = false {
 		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		name := fieldName(line)
+		o.begins = o.begins || begins && len(name) > 0
 		switch {
 		case len(bytes.TrimSuffix(line, []byte("\r"))) == 0, isMbox(line):
 			return o
 		case !begins && (line[0] == ' ' || line[0] == '\t'):
-		case mailField.Match(line):
+		case isMailField(name):
 			o.mail++
-		case field.Match(line), bytes.HasPrefix(line, []byte(">From ")): // older programs leave it there
+		case len(name) > 0, bytes.HasPrefix(line, []byte(">From ")): // older programs leave it there
 		case ended: // else it was cut
 			o.other++
 		}

@@ -17,8 +17,8 @@ func isMbox(begin []byte) bool {
 const maxSeparator = 512
 
 // standard matches the line before each message of an mbox (RFC 4155) as most
-// programs write it, and Thunderbird's that has nothing but "From ".
-var standard = regexp.MustCompile(`^From (?:\r?$|[^\n]*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b[^\n]*(?:\d:\d\d[^\n]*\b\d{4}\b|\b\d{4}\b[^\n]*\d:\d\d))`)
+// programs write it.
+var standard = regexp.MustCompile(`^From .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.*(?:\d:\d\d.*\b\d{4}\b|\b\d{4}\b.*\d:\d\d)`)
 
 // commit matches where `git format-patch` has a commit. Its line looks like any
 // other's in an mbox, and stands in the text of many who send patches.
@@ -56,9 +56,13 @@ func parseSeparator(line []byte) separator {
 // language: the words before the first number differ too much, and text has no
 // three numbers in the same places. Of letters, dots are part ("févr.").
 func dateShape(text []byte) string {
+	first := bytes.IndexAny(text, "0123456789")
+	if first < 0 {
+		return ""
+	}
 	var shape []byte
 	numbers := 0
-	for _, b := range text[max(0, bytes.IndexAny(text, "0123456789")):] {
+	for _, b := range text[first:] {
 		class := b
 		switch {
 		case '0' <= b && b <= '9':
@@ -83,6 +87,11 @@ func dateShape(text []byte) string {
 	return string(shape)
 }
 
+// isBare reports a separator of Thunderbird that has nothing but "From ".
+func isBare(line []byte) bool {
+	return len(bytes.TrimSuffix(line, []byte("\r"))) == len(mboxFrom)
+}
+
 // like reports the same kind of line.
 func (s separator) like(first separator) bool {
 	return s.sender == first.sender && (s.date == first.date || s.sender == thunderbird)
@@ -100,7 +109,7 @@ func (r *Reader) atSeparator() bool {
 	line, _, ended := bytes.Cut(text, []byte("\n"))
 	s := parseSeparator(line)
 	like := s.like(r.first)
-	if r.blank && (like && s.date != "" || standard.Match(line) && s.sender != patch) {
+	if r.blank && (isBare(line) || s.date != "" && (like || s.sender != patch && standard.Match(line))) {
 		return true
 	}
 	return like && ended && r.headerBehind(len(line)+len("\n"))

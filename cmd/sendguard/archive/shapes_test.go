@@ -13,6 +13,9 @@ import (
 	"testing"
 )
 
+// guard is the guard's default.
+var guard = Options{HeaderBytes: 1 << 20, LineBytes: 1 << 17}
+
 var update = flag.Bool("update", false, "write what is read into the files of testdata")
 
 // TestArchivesAreReadAsProgramsWriteThem: each file of testdata says why it is
