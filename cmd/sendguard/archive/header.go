@@ -40,9 +40,6 @@ type outlook struct {
 	other  int  // lines that are no field
 }
 
-// isHeader reports what is a header, and can be read as one.
-func (o outlook) isHeader() bool { return o.mail > 0 && o.other == 0 }
-
 // isMail reports what is a header, if a broken one: that the guard refuses it is
 // for the user to know. A single field behind other lines is none ("date:" in
 // settings).

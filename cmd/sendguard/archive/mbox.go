@@ -112,13 +112,17 @@ func (r *Reader) atSeparator() bool {
 	if r.blank && (isBare(line) || s.date != "" && (like || s.sender != patch && standard.Match(line))) {
 		return true
 	}
-	return like && ended && r.headerBehind(len(line)+len("\n"))
+	return like && ended && r.headerBehind(len(line)+len("\n"), s.date != "")
 }
 
 // maxAhead is how much of a header is looked at to know it.
 const maxAhead = 8 << 10
 
-func (r *Reader) headerBehind(separator int) bool {
+// headerBehind reports a header behind a separator, if a broken one; without a
+// date before it, more of its lines are fields of mail than are none. Text goes
+// on with more text.
+func (r *Reader) headerBehind(separator int, dated bool) bool {
 	text, _ := r.in.Peek(separator + maxAhead)
-	return lookAt(text[separator:]).isHeader()
+	o := lookAt(text[separator:])
+	return o.mail > o.other || dated && o.isMail()
 }
