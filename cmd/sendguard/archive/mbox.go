@@ -106,6 +106,9 @@ func (r *Reader) atSeparator() bool {
 		return false
 	}
 	text, _ := r.in.Peek(maxSeparator)
+	if !isMbox(text) {
+		return false
+	}
 	line, _, ended := bytes.Cut(text, []byte("\n"))
 	s := parseSeparator(line)
 	like := s.like(r.first)
