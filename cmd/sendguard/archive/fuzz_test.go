@@ -59,6 +59,8 @@ func FuzzJoinedMessages(f *testing.F) {
 		f.Add(separator, "", uint8(2), uint16(4096), true, true)
 		f.Add(separator, strings.Repeat("x", bufferSize)+"\nFrom \n", uint8(9), uint16(100), true, false)
 	}
+	inside := "- Mon Jun 03 10:00:00 2024" // a line, at the end of a buffer
+	f.Add(inside, strings.Repeat("x", bufferSize)+"From "+inside+"\nTo: a@x.example\n", uint8(2), uint16(4096), false, false)
 	f.Fuzz(func(t *testing.T, separator, body string, count uint8, size uint16, blank, cr bool) {
 		separator = "From " + separator + "\n"
 		if !isMbox([]byte(separator)) || len(separator) > maxSeparator || strings.Count(separator, "\n") > 1 || strings.Contains(separator, "\r") {
