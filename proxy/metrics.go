@@ -28,6 +28,7 @@ const (
 	faultUpstreamClosed    fault = "upstream_closed"
 	faultClientGone        fault = "client_gone"
 	faultClientTimeout     fault = "client_timeout"
+	faultLineEnds          fault = "line_ends" // of a message, so that it has no end
 	faultLineTooLong       fault = "line_too_long"
 	faultHeaderTooLarge    fault = "header_too_large"
 	faultHeaderLineTooLong fault = "header_line_too_long"
@@ -50,7 +51,7 @@ const (
 
 var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
-	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
+	faultClientGone, faultClientTimeout, faultLineEnds, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
 	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool,

@@ -20,6 +20,7 @@ const (
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
 	replyIdle           = "421 4.4.2 Idle for too long\r\n"
 	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
+	replyLineEnds       = "421 4.4.2 Not sent: the message did not end, its line ends are bare CR or LF. Its lines must end in CR LF.\r\n"
 	replyOutOfStep      = "421 4.7.0 A message came without leave to send it\r\n"
 	replyReconnect      = "421 4.4.2 The connection to the server was closed with the last message, connect again\r\n"
 	replyBadCommand     = "500 5.5.2 Not a command: control characters or nothing at all\r\n"
