@@ -25,6 +25,7 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 		set.routes = append(set.routes, &route{Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r), dialer: &dialer{
 			Upstream: r.Upstream,
 			tls:      r.Upstream.tlsConfig(),
+			old:      r.Upstream.newOldTLS(),
 			limits:   &set.limits,
 			account:  newAccount(r.Upstream.Login),
 			own:      s.owns,
