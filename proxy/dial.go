@@ -221,6 +221,8 @@ func connectError(err error) error {
 	var dns *net.DNSError
 	var timeout net.Error // of the dialer or of the context: they differ
 	switch {
+	case outOfDescriptors(err), errors.As(err, &dns) && !hasDescriptors():
+		return errNoDescriptors
 	case errors.As(err, &dns):
 		return &dialError{faultConnect, "its name cannot be resolved"}
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -47,6 +47,7 @@ const (
 	faultPanic             fault = "panic"
 	faultState             fault = "state" // of unfinished sends
 	faultSpool             fault = "spool"
+	faultDescriptors       fault = "descriptors" // none is left
 )
 
 var faults = []fault{
@@ -54,7 +55,7 @@ var faults = []fault{
 	faultClientGone, faultClientTimeout, faultLineEnds, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
-	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool,
+	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool, faultDescriptors,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,
@@ -191,6 +192,8 @@ func (m *Metrics) replied(route, command string, code int) {
 func (m *Metrics) connected(route string, err error) {
 	result := "ok"
 	switch {
+	case errors.Is(err, errNoDescriptors): // nothing was tried
+		return
 	case errors.As(err, new(*refusal)), errors.Is(err, errLoginRefused):
 		result = "refused"
 	case err != nil:

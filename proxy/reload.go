@@ -63,6 +63,7 @@ func (s *Server) enforce(next *settings) error {
 		}
 		return err
 	}
+	s.kept.hold()
 	for _, r := range next.routes {
 		s.metrics.zero(r.Name)
 		for _, rule := range next.policy.RuleNames() {
@@ -92,7 +93,7 @@ func (s *Server) enforce(next *settings) error {
 func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 	for _, r := range next.routes {
 		if r.TLS != nil {
-			if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
+			if r.tls, err = r.tlsConfig(); err != nil {
 				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
 			}
 		}
@@ -105,6 +106,9 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 			}
 			fresh = append(fresh, r)
 		}
+	}
+	if err := s.fitConnections(next); err != nil {
+		return fresh, err
 	}
 	return fresh, s.chmod(next)
 }

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"syscall"
 )
 
 // A spool holds the body of a message that cannot go on at once, as it came from
@@ -67,13 +69,22 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return errSpool
+			return fmt.Errorf("%w: %s", errSpool, systemFault(err))
 		}
 	}
 }
 
 // errSpool says that what is held cannot be read again.
 var errSpool = errors.New("what was held cannot be read again")
+
+// systemFault says what the system reports, without the path that the error names.
+func systemFault(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return "it cannot be used"
+}
 
 func (s *spool) close() {
 	if s.file != nil {
