@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 )
@@ -12,11 +14,11 @@ import (
 
 // An authState is how far an AUTH exchange has come.
 type authState struct {
-	open     bool   // the next line of the client is a response
-	asked    bool   // the library passed the client's last line on
-	done     bool   // the client has logged in
-	user     string // as which of ours
-	failures int    // of logins that are checked here
+	open      bool   // the next line of the client is a response
+	responded bool   // the last line was one
+	done      bool   // the client has logged in
+	user      string // as which of ours
+	failures  int    // of logins that are checked here
 }
 
 // mustLogIn reports whether MAIL is too early.
@@ -42,7 +44,8 @@ func (s *session) AuthMechanisms() []string {
 }
 
 // Auth begins an exchange. Nothing is sent before Next is called.
-func (s *session) Auth(mechanism string) (sasl.Server, error) {
+func (s *session) Auth(string) (sasl.Server, error) {
+	mechanism := strings.ToUpper(string(bytes.Fields(s.w.line)[1]))
 	switch offered := s.AuthMechanisms(); {
 	case len(offered) == 0:
 		return nil, s.answer(ownReply(replyNoAuth))
@@ -57,6 +60,21 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	return (*authRelay)(s), nil
 }
 
+// maxResponse bounds a client's response, with its CRLF (RFC 4954 section 4).
+const maxResponse = 12288
+
+// screenResponse has the library ask for the next step of an exchange with a
+// response of our own: it would end the exchange, unheard upstream, where it
+// finds the client's base64 not to be strict. What nobody may see of it cancels
+// the exchange (RFC 4954 section 4).
+func (s *session) screenResponse(line []byte) []byte {
+	if len(line) > maxResponse || hasControls(line) {
+		s.w.line = append(s.w.line[:0], "*\r\n"...)
+	}
+	s.auth.responded = true
+	return []byte("=\r\n")
+}
+
 type authRelay session
 
 // Next sends the client's last line upstream: the AUTH command itself or a
@@ -64,36 +82,15 @@ type authRelay session
 // need not know the challenge.
 func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
+	answered := s.auth.responded || len(bytes.Fields(s.w.line)) > 2
 	r, err := s.ask("auth", s.w.line)
-	s.auth.open, s.auth.asked, s.auth.done = err == nil && r.code == 334, true, err == nil && r.code == 235
-	if err == nil && !s.auth.open && r.code != 235 && r.code < 400 {
+	s.auth.open = err == nil && r.code == 334
+	s.auth.done = err == nil && s.up.letsIn(r, answered)
+	if err == nil && !s.auth.open && !s.auth.done && r.code < 400 {
 		err = errProtocol
 	}
 	if err != nil {
 		return nil, false, s.answer(s.lost(err, replyLost))
 	}
-	return nil, r.code == 235, s.answer(r)
-}
-
-// cancelAuth is called after each line of an exchange. Where the library did
-// not relay it, it gave up: the client sent "*", or no base64. Then the
-// upstream is sent the line, and cancels too (RFC 4954 section 4).
-func (s *session) cancelAuth() {
-	if s.auth.asked {
-		s.auth.asked = false
-		return
-	}
-	s.auth.open = false
-	if s.users != nil {
-		s.w.instead = []byte(replyAuthCancelled)
-		return
-	}
-	r, err := s.ask("auth", s.w.line)
-	if err == nil && r.code < 400 {
-		err = errProtocol
-	}
-	if err != nil {
-		r = s.lost(err, replyLost)
-	}
-	s.w.instead = r.raw
+	return nil, s.auth.done, s.answer(r)
 }

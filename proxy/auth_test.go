@@ -116,3 +116,69 @@ func TestAnUpstreamGoneInTheMiddleOfALogin(t *testing.T) {
 	c.cmd(b64("me"), "421 4.4.2 Not sent: trouble with 127.0.0.1: connection lost")
 	c.ended()
 }
+
+func TestAResponseGoesUpstreamAsItCame(t *testing.T) {
+	padded := b64("me@home")
+	long := strings.Repeat("A", maxResponse-len("\r\n"))
+	for name, tc := range map[string]struct{ response, upstream string }{
+		"without padding":        {strings.TrimRight(padded, "="), "235 2.7.0 ok"},
+		"with a blank behind it": {padded + " ", "235 2.7.0 ok"},
+		"in no base64":           {"me", "501 5.5.2 cannot decode"},
+		"an equals sign":         {"=", "535 5.7.8 no"},
+		"as long as may be":      {long, "235 2.7.0 ok"},
+		"too long":               {long + "A", "501 5.7.0 cancelled"},
+	} {
+		u := newUpstream(t)
+		sent := tc.response
+		if name == "too long" {
+			sent = "*"
+		}
+		u.on = func(line string) string {
+			return map[string]string{"AUTH LOGIN": "334 VXNlcm5hbWU6", sent: tc.upstream}[line]
+		}
+		c := newGuard(t, u).greeted()
+		c.cmd("AUTH LOGIN", "334")
+		c.cmd(tc.response, tc.upstream)
+		c.cmd("NOOP", "250")
+		if got, _, _ := u.got(); !slices.Equal(got[1:], []string{"AUTH LOGIN", sent, "NOOP"}) {
+			t.Errorf("%s: upstream was sent %.100q", name, got[1:])
+		}
+	}
+}
+
+func TestALoginThatEndsWith250IsOne(t *testing.T) {
+	u := newUpstream(t)
+	u.on = answers(map[string]string{"AUTH LOGIN": "334 VXNlcm5hbWU6", b64("me"): "334 UGFzc3dvcmQ6", b64("secret"): "250 2.7.0 come in", "AUTH PLAIN " + b64("\x00me\x00secret"): "250 ok"})
+	must := func(s *setup) { s.route = func(r *Route) { r.AuthRequired = true } }
+	c := newGuard(t, u, must).greeted()
+	c.cmd("AUTH LOGIN", "334")
+	c.cmd(b64("me"), "334")
+	c.cmd(b64("secret"), "250 2.7.0 come in")
+	c.message(plain, "250")
+	c = newGuard(t, u, must).greeted()
+	c.cmd("AUTH PLAIN "+b64("\x00me\x00secret"), "250 ok")
+	c.message(plain, "250")
+	u.caps = []string{"SIZE 1000", "AUTH PLAIN"} // and our own
+	newGuard(t, u, withLogin("secret", nil), func(s *setup) { s.upstream.Login.Username = "me" }).greeted().message(plain, "250")
+}
+
+func TestAStray250LetsNobodyIn(t *testing.T) {
+	must := func(s *setup) { s.route = func(r *Route) { r.AuthRequired = true } }
+	for name, replies := range map[string]map[string]string{
+		"before anybody said who they are": {"AUTH LOGIN": "250 2.0.0 ok"},
+		"ahead of the true reply":          {"AUTH LOGIN": "334 VXNlcm5hbWU6", b64("me"): "250 2.0.0 ok\n535 5.7.8 no"},
+	} {
+		u := newUpstream(t)
+		u.on = answers(replies)
+		c := newGuard(t, u, must).greeted()
+		c.send("AUTH LOGIN\r\n")
+		if c.reply() == replies["AUTH LOGIN"] {
+			c.send(b64("me") + "\r\n")
+			c.want("421 4.4.2 Not sent: trouble with 127.0.0.1: it does not speak SMTP")
+		}
+		c.ended()
+		if commands, _, _ := u.got(); count(commands, "MAIL") > 0 {
+			t.Errorf("%s: upstream was sent %q", name, commands)
+		}
+	}
+}

@@ -42,14 +42,15 @@ func (s *session) isPrivate() bool {
 // tlsDue reports whether the client must begin TLS before all else.
 func (s *session) tlsDue() bool { return s.tls != nil && !s.secured() }
 
-// beforeTLS answers a command on a listener with STARTTLS. What the library is
-// given it answers by itself: it has no session yet, and nothing goes upstream.
-// It has seen no EHLO either, so the client's one after TLS is its first (RFC
+// beforeTLS answers a command on a listener with STARTTLS. Nothing goes upstream,
+// and the library has seen no EHLO, so the client's one after TLS is its first (RFC
 // 3207 section 4.2).
-func (s *session) beforeTLS(verb string, line []byte) []byte {
+func (s *session) beforeTLS(verb string) []byte {
 	switch verb {
-	case "NOOP", "RSET", "QUIT":
-		return line
+	case "NOOP", "RSET":
+		s.w.say([]byte(replyOK))
+	case "QUIT":
+		return []byte(forLibrary[verb])
 	case "EHLO":
 		s.w.say([]byte(replyEhloTLS))
 	case "HELO":

@@ -90,7 +90,7 @@ func TestAMessagePassesThroughClientTLS(t *testing.T) {
 					t.Errorf("before TLS it announces %q", got)
 				}
 				c.startTLS(p.config())
-				c.cmd("MAIL FROM:<me@home.example>", "502") // RFC 3207 section 4.2: EHLO again
+				c.cmd("MAIL FROM:<me@home.example>", "503") // RFC 3207 section 4.2: EHLO again
 			}
 			if got := c.cmd("EHLO client.test", "250"); strings.Contains(got, "STARTTLS") || !strings.Contains(got, "AUTH PLAIN") {
 				t.Errorf("within TLS it announces %q", got)

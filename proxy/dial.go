@@ -92,27 +92,33 @@ func (e *dialError) line() string {
 	return replyUnreachable
 }
 
+// A greeting is how a client greeted, and how the upstream is greeted for it.
+type greeting struct {
+	name string
+	helo bool // with HELO: the upstream may refuse EHLO and take that
+}
+
 // open connects, secures the connection and greets as the client did.
-func (d *dialer) open(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
+func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
 	nd := net.Dialer{Timeout: d.limits.Connect}
 	conn, err := nd.DialContext(ctx, "tcp", d.Address)
 	if err != nil {
 		return nil, connectError(err)
 	}
 	opened(conn)
-	u := &upstream{conn: conn, socket: conn, helo: helo, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
+	u := &upstream{conn: conn, socket: conn, helo: as.name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
 	if d.own(conn.RemoteAddr()) {
 		conn.Close()
 		return nil, &dialError{faultLoop, "it is sendguard itself"}
 	}
-	if err := d.greet(u, helo); err != nil {
+	if err := d.greet(u, as); err != nil {
 		conn.Close()
-		return nil, d.explain(ctx, helo, opened, err)
+		return nil, d.explain(ctx, as, opened, err)
 	}
 	return u, nil
 }
 
-func (d *dialer) greet(u *upstream, helo string) error {
+func (d *dialer) greet(u *upstream, as greeting) error {
 	if d.TLS == TLSImplicit {
 		if err := u.secure(d.tls); err != nil {
 			return err
@@ -129,7 +135,7 @@ func (d *dialer) greet(u *upstream, helo string) error {
 	if banner.code != 220 {
 		return refused(banner)
 	}
-	if err := u.ehlo(helo); err != nil {
+	if err := u.greet(as); err != nil {
 		return err
 	}
 	if d.TLS != TLSStartTLS {
@@ -150,7 +156,7 @@ func (d *dialer) greet(u *upstream, helo string) error {
 	if err := u.secure(d.tls); err != nil {
 		return err
 	}
-	return u.ehlo(helo) // what was said before TLS does not count, RFC 3207 section 4.2
+	return u.greet(as) // what was said before TLS does not count, RFC 3207 section 4.2
 }
 
 // greetTime bounds the wait for a greeting: mail clients give up before the five
@@ -169,33 +175,37 @@ func (u *upstream) secure(config *tls.Config) error {
 	return nil
 }
 
-// ehlo greets and learns what the upstream can do. A server that does not know
-// EHLO is greeted with HELO (RFC 5321 section 3.2).
-func (u *upstream) ehlo(name string) error {
-	r, err := u.command("ehlo", fmt.Appendf(nil, "EHLO %s\r\n", name))
-	if err != nil {
+// greet says EHLO and learns what the upstream can do. A server that does not
+// know EHLO is greeted with HELO (RFC 5321 section 3.2), and so is one that
+// refuses it where the client said HELO. A greeting that is refused changes
+// nothing (RFC 5321 section 4.1.4).
+func (u *upstream) greet(as greeting) error {
+	r, err := u.command("ehlo", fmt.Appendf(nil, "EHLO %s\r\n", as.name))
+	if err == nil && (r.code == 500 || r.code == 502 || r.code > 500 && as.helo) {
+		r, err = u.command("ehlo", fmt.Appendf(nil, "HELO %s\r\n", as.name))
+	}
+	switch {
+	case err != nil:
 		return replyError(err)
+	case r.code >= 400:
+		return &refusal{reply: r, toGreeting: true}
+	case !r.ok():
+		return replyError(errProtocol)
 	}
-	u.caps = map[string]string{}
-	if !r.ok() {
-		if r.code == 500 || r.code == 502 {
-			if r, err = u.command("ehlo", fmt.Appendf(nil, "HELO %s\r\n", name)); err != nil {
-				return replyError(err)
-			}
-		}
-		if !r.ok() {
-			return refused(r)
-		}
-		return nil
-	}
-	for i, line := range strings.Split(r.text(), "\n") {
-		keyword, parameters, _ := strings.Cut(strings.ReplaceAll(line, "AUTH=", "AUTH "), " ")
-		if i > 0 {
-			keyword = strings.ToUpper(keyword)
-			u.caps[keyword] = strings.TrimSpace(u.caps[keyword] + " " + parameters)
-		}
-	}
+	u.caps = capabilities(r)
 	return nil
+}
+
+// capabilities are the keywords of a reply to EHLO, in upper case, with their
+// parameters. Its first line has none, and that is all that HELO is told.
+func capabilities(r reply) map[string]string {
+	caps := map[string]string{}
+	for _, line := range strings.Split(r.text(), "\n")[1:] {
+		keyword, parameters, _ := strings.Cut(strings.ReplaceAll(line, "AUTH=", "AUTH "), " ")
+		keyword = strings.ToUpper(keyword)
+		caps[keyword] = strings.TrimSpace(caps[keyword] + " " + parameters)
+	}
+	return caps
 }
 
 // mechanisms lists the SASL mechanisms that can be relayed: not those that are

@@ -25,7 +25,9 @@
 //   - Lockstep. Each client connection has a connection upstream to itself, as
 //     long as it lasts; where the client's own login does not go upstream, the
 //     next client may have the same one after RSET. Every refusal of a command
-//     and the reply to the end of a message are the upstream's, code and text.
+//     and the reply to the end of a message are the upstream's, code and text;
+//     so are its goodbye, whatever its code, and the replies to RSET, NOOP and
+//     another EHLO, by which a client learns whether there is still a server.
 //     Nothing is ever accepted on our own authority, and there is no queue: what
 //     the client was not told is sent, was not sent.
 //   - Untouched means untouched. A message that passes reaches the upstream
@@ -57,7 +59,7 @@
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
-// conversation, auth.go its login, head.go, message.go and inspect.go the passage
+// conversation, idle.go what is said between messages, auth.go its login, head.go, message.go and inspect.go the passage
 // of one message. individual.go sends copies, held.go and spool.go hold the message
 // for them, flight.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,

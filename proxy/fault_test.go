@@ -221,7 +221,7 @@ func (m *misdeed) send(g *guard, u *upstreamServer, own *pair) (told string) {
 		steps = append(steps, "AUTH LOGIN", b64("tim"), b64(rightPassword))
 	}
 	if m.mode != "individual" {
-		steps = slices.Concat(steps, []string{"NOOP"}, envelope, []string{"RSET"})
+		steps = slices.Concat(steps, []string{"NOOP"}, envelope, []string{"NOOP", "RSET"})
 	}
 	steps = slices.Concat(steps, envelope, []string{"DATA"})
 	for _, line := range steps {
@@ -293,12 +293,10 @@ func (m *misdeed) expected() (prefix, why string) {
 		why = "no answer"
 	}
 	switch renewed := m.mode == "reuse" && why != "no answer" && m.how != "refuses"; {
-	case m.at == "QUIT", m.mode == "reuse" && m.at == "RSET", renewed && (m.at == "NOOP" || m.at == "MAIL"):
+	case m.at == "QUIT", renewed && m.at == "MAIL":
 		return "250", ""
 	case m.mode == "individual":
 		return "451 4.3.0 Sent to ", why
-	case m.at == "RSET":
-		return strings.TrimSuffix(replyReconnect, "\r\n"), ""
 	case m.at == "STARTTLS" && said[m.how] != "" && why == "":
 		return unreachable + "it refused STARTTLS", ""
 	case m.mode == "login" && why == "":

@@ -14,7 +14,7 @@ type command struct {
 // the connection must not be used any more.
 func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
 	if u.unasked() != nil { // see command
-		return u.takesLeave(timeout, commands[0].name)
+		return reply{}, u.leaveTaken(timeout, commands[0].name)
 	}
 	end := time.Now().Add(timeout)
 	if !pipelining {

@@ -25,23 +25,23 @@ type guardLogin struct {
 	name      []byte    // LOGIN: nil until it was told
 }
 
-// Next takes a response. The library was not given the initial one: it is in
-// the client's command line.
-func (l *guardLogin) Next(response []byte) (challenge []byte, done bool, err error) {
-	l.auth.open, l.auth.asked = false, true
+// Next takes a response. The library was not given it: it is the client's line,
+// and the initial one is in its command.
+func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
+	l.auth.open = false
 	l.came = time.Now()
+	said := bytes.TrimSpace(l.w.line)
 	if !l.begun {
 		l.begun = true
-		words := bytes.Fields(l.w.line)
+		words := bytes.Fields(said)
 		if len(words) < 3 {
 			return l.ask(map[string]string{"PLAIN": "", "LOGIN": "Username:"}[l.mechanism])
 		}
-		if response = words[2]; string(response) == "=" { // RFC 4954 section 4: an empty one
-			response = nil
-		}
-		if response, err = base64.StdEncoding.DecodeString(string(response)); err != nil {
-			return nil, false, l.answer(ownReply(replyAuthCancelled))
-		}
+		said = words[2]
+	}
+	response, err := base64.RawStdEncoding.DecodeString(string(bytes.TrimRight(said, "="))) // an empty one is "=", RFC 4954 section 4
+	if err != nil {
+		return nil, false, l.answer(ownReply(replyAuthCancelled))
 	}
 	if l.mechanism == "LOGIN" {
 		if l.name == nil {

@@ -94,11 +94,11 @@ var (
 // password that was refused is read again, for it may have been changed.
 // The error is a *dialError or a *refusal. opened is called with the socket as
 // soon as there is one, so that it can be closed from elsewhere.
-func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (*upstream, error) {
+func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
 	if d.account != nil && d.account.isRefused() {
 		return nil, errLoginRefused
 	}
-	u, err := d.open(ctx, helo, opened)
+	u, err := d.open(ctx, as, opened)
 	if err != nil || d.account == nil {
 		return u, err
 	}
@@ -107,7 +107,7 @@ func (d *dialer) dial(ctx context.Context, helo string, opened func(net.Conn)) (
 	if err == errLoginRefused {
 		u.conn.Close() // many servers take one attempt only
 		if err = d.account.renew(ctx, password); err == nil {
-			if u, err = d.open(ctx, helo, opened); err != nil {
+			if u, err = d.open(ctx, as, opened); err != nil {
 				return nil, err
 			}
 			err = d.account.logIn(u, d.account.current())
@@ -221,12 +221,13 @@ func (u *upstream) exchange(c sasl.Client) error {
 	if initial := encodeInitial(first); first != nil && len(line)+len(initial) < maxAuthLine-len(" \r\n") {
 		line, first = line+" "+initial, nil
 	}
+	answered := first == nil && strings.Count(line, " ") > 1 // the server has what it asked for
 	for range maxChallenges {
 		r, err := u.command("auth", []byte(line+"\r\n"))
 		switch {
 		case err != nil:
 			return replyError(err)
-		case r.code == 235:
+		case u.letsIn(r, answered):
 			if s, ok := c.(*scramClient); ok && !s.Valid() {
 				return errNotProven
 			}
@@ -245,9 +246,16 @@ func (u *upstream) exchange(c sasl.Client) error {
 				return err
 			}
 		}
-		line = base64.StdEncoding.EncodeToString(response)
+		line, answered = base64.StdEncoding.EncodeToString(response), true
 	}
 	return errExchange
+}
+
+// letsIn reports whether a reply to a line of an exchange ends it well. That is
+// 235 (RFC 4954 section 6); some servers say 250. A stray 250 lets nobody in:
+// the server must have been answered, and must have said nothing else.
+func (u *upstream) letsIn(r reply, answered bool) bool {
+	return r.code == 235 || r.code == 250 && answered && u.unasked() == nil
 }
 
 // encodeInitial spells an initial response; an empty one is "=".

@@ -271,7 +271,8 @@ func TestALoginThatGoesWrong(t *testing.T) {
 			}
 			return "334 " + b64("Username:")
 		}},
-		"no reply to a login": {"PLAIN", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not speak SMTP", func(string) string { return "250 ok" }},
+		"no reply to a login":             {"PLAIN", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not speak SMTP", func(string) string { return "220 ok" }},
+		"let in before it said who it is": {"LOGIN", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not speak SMTP", func(string) string { return "250 ok" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)

@@ -59,7 +59,11 @@ func (s *session) Data(io.Reader) error {
 		m.memory.giveBack()
 		m.record(time.Since(start))
 	}()
-	return s.answer(m.pass())
+	r := m.pass()
+	if m.outcome == outcomeAccepted {
+		s.w.errors = 0
+	}
+	return s.answer(r)
 }
 
 // pass takes the message to its end, whatever becomes of it, and returns what

@@ -42,14 +42,14 @@ const askAgain = time.Minute
 // that is why: it is asked by a second handshake. Those who come meanwhile wait for
 // the answer. There is no falling back: whoever is between us and the upstream
 // could bring that about.
-func (d *dialer) explain(ctx context.Context, helo string, opened func(net.Conn), err error) error {
+func (d *dialer) explain(ctx context.Context, as greeting, opened func(net.Conn), err error) error {
 	if err != errNoAgreement || d.old == nil {
 		return err
 	}
 	d.old.mu.Lock()
 	defer d.old.mu.Unlock()
 	if d.old.asked.IsZero() || time.Since(d.old.asked) >= askAgain {
-		d.old.words = d.askForOldTLS(ctx, helo, opened)
+		d.old.words = d.askForOldTLS(ctx, as, opened)
 		d.old.asked = time.Now()
 	}
 	if d.old.words == "" {
@@ -61,7 +61,7 @@ func (d *dialer) explain(ctx context.Context, helo string, opened func(net.Conn)
 // askForOldTLS begins a handshake that takes old TLS and ends it as soon as it is
 // known what the upstream would have. Nothing is ever sent over it, so the
 // certificate does not matter.
-func (d *dialer) askForOldTLS(ctx context.Context, helo string, opened func(net.Conn)) string {
+func (d *dialer) askForOldTLS(ctx context.Context, as greeting, opened func(net.Conn)) string {
 	words, limits := "", *d.limits
 	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect)
 	asks := *d
@@ -71,7 +71,7 @@ func (d *dialer) askForOldTLS(ctx context.Context, helo string, opened func(net.
 		return errors.New("known")
 	}}
 	takeOldTLS(asks.tls)
-	if u, err := asks.open(ctx, helo, opened); err == nil {
+	if u, err := asks.open(ctx, as, opened); err == nil {
 		u.conn.Close()
 	}
 	return words

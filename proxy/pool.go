@@ -140,7 +140,7 @@ func (s *session) renewable() bool { return !s.dialer.Relay }
 // Where it fails the fault is counted, and the error says what to answer.
 func (s *session) connect() error {
 	if s.renewable() {
-		if u := s.pool.take(s.helo); u != nil {
+		if u := s.pool.take(s.helo.name); u != nil {
 			s.opened(u.socket)
 			if u.alive() {
 				s.up = u
@@ -188,9 +188,6 @@ func (s *session) beginTransaction() (reply, error) {
 // isGone reports whether the answer to MAIL is that the upstream is gone, or
 // going.
 func isGone(r reply, err error) bool {
-	if word := (*refusal)(nil); errors.As(err, &word) {
-		r, err = word.reply, nil
-	}
 	return r.code == 421 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 

@@ -109,7 +109,8 @@ func TestWhatIsNotReused(t *testing.T) {
 		"many commands and no message": {session: func(g *guard) {
 			c := g.greeted()
 			for range maxUnproductive {
-				c.cmd("NOOP", "250")
+				c.cmd("MAIL FROM:<me@home.example>", "250")
+				c.cmd("RSET", "250")
 			}
 			c.cmd("QUIT", "221")
 			c.ended()

@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 )
 
-// screen says what the library is given of a command line: the line itself,
-// or nothing where it is answered here.
+// screen says what the library is given of a command line: a line of our own
+// that says no more than which command came, or nothing where it is answered
+// here. The line that goes upstream is the client's, and what is wrong with it
+// is the upstream's to say.
 func (s *session) screen(line []byte) []byte {
 	if s.auth.open { // base64 can spell any verb
-		if hasControls(line) {
-			s.w.line = append(s.w.line[:0], "*\r\n"...)
-		}
-		return s.w.line
+		return s.screenResponse(line)
 	}
 	verb := verbOf(line)
 	switch {
@@ -30,64 +28,74 @@ func (s *session) screen(line []byte) []byte {
 	case verb == "STARTTLS":
 		s.startTLS(line)
 	case s.tlsDue():
-		return s.beforeTLS(verb, line)
-	case !slices.Contains(relayed, verb):
-		s.w.refuse(replyNotImplemented)
+		return s.beforeTLS(verb)
+	case verb == "VRFY":
+		s.verify()
+	case verb == "NOOP" || verb == "RSET":
+		return s.relayIdle(verb, line)
+	case (verb == "EHLO" || verb == "HELO") && s.caps != nil:
+		return s.greetAgain(verb, line)
 	default:
-		s.w.body = verb == "DATA"
-		return forLibrary(verb, line)
+		return s.screenOrdered(verb, line)
 	}
 	return nil
 }
 
-// forLibrary returns a command as the library is to see it. Of MAIL, RCPT and
-// AUTH it needs to know only that they came: the line that is relayed is the
-// client's, and what is wrong with it is the upstream's to say.
-func forLibrary(verb string, line []byte) []byte {
-	switch verb {
-	case "MAIL":
-		return []byte("MAIL FROM:<>\r\n")
-	case "RCPT":
-		return []byte("RCPT TO:<a@b>\r\n")
-	case "AUTH":
-		if words := bytes.Fields(line); len(words) > 1 {
-			return []byte("AUTH " + string(words[1]) + "\r\n") // without the initial response
-		}
+// screenOrdered is for the commands whose order the library keeps. What needs
+// an argument or has none to have is refused before it: it would count that, and
+// hang up after a few.
+func (s *session) screenOrdered(verb string, line []byte) []byte {
+	s.w.body = verb == "DATA"
+	arguments := len(bytes.Fields(line)) - 1
+	switch known := forLibrary[verb]; {
+	case known == "":
+		s.w.refuse(replyNotImplemented)
+	case verb == "QUIT":
+		return []byte(known)
+	case (verb == "EHLO" || verb == "HELO") && arguments == 0:
+		s.w.refuse(replyNoName)
+	case s.caps == nil && verb != "EHLO" && verb != "HELO": // RFC 5321 section 4.1.4
+		s.w.refuse(replyNoGreeting)
+	case verb == "AUTH" && arguments == 0:
+		s.w.refuse(replyNoMechanism)
+	case verb == "DATA" && arguments > 0:
+		s.w.refuse(replyNoArgument)
+	default:
+		return []byte(known)
 	}
-	return line
+	return nil
 }
 
-// relayed are the verbs that the library and the session know. No other is
-// ever relayed.
-var relayed = []string{"EHLO", "HELO", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"}
+// forLibrary are the commands whose order the library keeps, as it is to see
+// them. No other is ever relayed, but for NOOP.
+var forLibrary = map[string]string{
+	"EHLO": "EHLO a\r\n",
+	"HELO": "HELO a\r\n",
+	"AUTH": "AUTH A\r\n", // without the initial response
+	"MAIL": "MAIL FROM:<>\r\n",
+	"RCPT": "RCPT TO:<a@b>\r\n",
+	"DATA": "DATA\r\n",
+	"RSET": "RSET\r\n",
+	"QUIT": "QUIT\r\n",
+}
 
 // replied is called when the library is done with a command.
 func (s *session) replied() {
-	switch verb := verbOf(s.w.line); {
-	case s.caps == nil: // not greeted
+	verb := verbOf(s.w.line)
+	switch {
+	case s.auth.responded: // whatever verb the response spells
+		s.auth.responded = false
 	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
 		s.w.instead = outOfOrder[verb]
-	case s.auth.open || s.auth.asked: // whatever verb the response spells
-		s.cancelAuth()
-	case verb == "EHLO":
+		s.w.errors++
+	case verb == "EHLO" && s.caps != nil:
 		s.w.instead = s.ehloReply()
-	case verb == "NOOP" && s.up != nil && !s.mustLogIn(): // keeps the upstream from idling out, too
-		r, err := s.ask("noop", s.w.line)
-		if s.renewable() && !s.w.inside && isGone(r, err) {
-			s.hangUp() // MAIL will find another
-			return
-		}
-		if err != nil {
-			r = s.lost(err, replyLost)
-		}
-		s.w.slot = r.raw
 	}
 }
 
 // outOfOrder are the replies to commands that the library refused since they
-// came too early (RFC 5321 section 4.1.4), or without what belongs to them.
+// came too early (RFC 5321 section 4.1.4).
 var outOfOrder = map[string][]byte{
-	"AUTH": []byte(replyNoMechanism),
 	"DATA": []byte(replyNoRecipients),
 	"RCPT": []byte(replyNoMail),
 }
@@ -151,8 +159,10 @@ func sizeOf(line []byte) int64 {
 // isVerb reports whether a command line has the verb, in any letter case.
 func isVerb(line []byte, verb string) bool { return verbOf(line) == verb }
 
-// verbOf returns the verb of a command line in upper case.
+// verbOf returns the verb of a command line in upper case. White space before it
+// is nothing to servers.
 func verbOf(line []byte) string {
+	line = bytes.TrimLeft(line, " \t")
 	end := bytes.IndexAny(line, " \t\r\n")
 	if end < 0 {
 		end = len(line)

@@ -24,7 +24,7 @@ type session struct {
 	w      *wire
 	client net.Conn // its socket, for kill; below TLS where there is any
 
-	helo       string            // the name that the client greeted with
+	helo       greeting          // the client's last one
 	up         *upstream         // nil before EHLO, and once it is lost
 	caps       map[string]string // what the client was announced, as upstream.caps
 	sender     string            // of the open transaction, as written between < and >
@@ -43,17 +43,21 @@ type session struct {
 	killed bool
 }
 
-// newSession is called at the client's first EHLO or HELO. Where there is no
-// way upstream, the client hears why at its next command, too: many try HELO
-// after a refused EHLO, and show the reply to that.
-func (s *session) newSession(c *smtp.Conn) (smtp.Session, error) {
+// newSession is called at the client's EHLO or HELO until one was taken. Where
+// there is no way upstream, the client hears why at its next command, too: many
+// try HELO after a refused EHLO, and show the reply to that.
+func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	if s.w.ended || s.caps != nil {
 		return nil, errEnded
 	}
-	s.helo = c.Hostname()
+	s.helo = greetingOf(verbOf(s.w.line), s.w.line)
 	if err := s.connect(); err != nil {
 		r := errorReply(err, replyLost, s.dialer.host())
-		s.w.farewell = string(r.raw)
+		if refusesGreeting(err) {
+			s.w.errors++
+		} else {
+			s.w.farewell = string(r.raw)
+		}
 		return nil, s.answer(r)
 	}
 	s.caps = s.up.caps
@@ -219,7 +223,8 @@ func (s *session) hangUp() {
 	}
 }
 
-// Reset is called for RSET, for a second EHLO, and after each message.
+// Reset is called for RSET and another EHLO, which may have ended the transaction
+// upstream already, and after each message, which may have been refused here.
 func (s *session) Reset() {
 	if then := s.whenTold; then != nil {
 		s.whenTold = nil
@@ -237,13 +242,30 @@ func (s *session) Reset() {
 	if len(s.w.slot) > 0 { // the reply to a message need not wait
 		s.w.settle()
 	}
-	if r, err := s.ask("rset", []byte("RSET\r\n")); err != nil || !r.ok() {
-		if err == nil {
-			err = errProtocol
-		}
-		s.lost(err, replyLost)
+	r, err := s.ask("rset", []byte("RSET\r\n"))
+	if err == nil && !r.ok() {
+		s.faultDetail(faultUpstreamClosed, "it refused RSET")
+		err = refused(r)
+	}
+	if err != nil {
+		s.sayNext(s.lost(err, replyLost))
 	}
 	s.w.setInside(false)
+}
+
+// sayNext has the client told why there is no way upstream any more, at its next
+// command, since it has asked for nothing. That command may be for a good
+// message, so the reply is never one for good, whatever the upstream said: many
+// servers end a session where too many messages came to nothing.
+func (s *session) sayNext(r reply) {
+	if s.renewable() {
+		return
+	}
+	if r.code != 421 {
+		_, words := enhanced(r)
+		r = ownReply(replySessionEnded, words)
+	}
+	s.w.farewell = string(r.raw)
 }
 
 // Logout is called at QUIT and when the connection ends. The client is not

@@ -42,9 +42,7 @@ func (w *wire) say(reply []byte) {
 // refuse answers a command that the library is not given.
 func (w *wire) refuse(reply string) {
 	w.say([]byte(reply))
-	if w.errors++; w.errors > maxCommandErrors {
-		w.endWith(replyTooManyErrors, faultTooManyErrors)
-	}
+	w.errors++
 }
 
 // endWith tells the client why the connection ends and ends it.

@@ -108,16 +108,15 @@ func visible(line []byte) []byte {
 	return line
 }
 
-// command sends a command line, CRLF included, and reads the reply. What the
-// upstream said before it was asked is its reply only where it takes leave
-// (421); anything else would put all further replies out of step.
+// command sends a command line, CRLF included, and reads the reply. Where the
+// upstream took leave before it was asked, the error is a *refusal with its words.
 func (u *upstream) command(name string, line []byte) (reply, error) {
 	return u.commandWithin(u.limits.UpstreamReply, name, line)
 }
 
 func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte) (reply, error) {
 	if u.unasked() != nil {
-		return u.takesLeave(timeout, name)
+		return reply{}, u.leaveTaken(timeout, name)
 	}
 	if err := u.write(line); err != nil {
 		return reply{}, u.lastWord(name, err)
@@ -130,17 +129,20 @@ func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte
 	return r, nil
 }
 
-// takesLeave reads what the upstream said before it was asked.
-func (u *upstream) takesLeave(timeout time.Duration, name string) (reply, error) {
+// leaveTaken reads what the upstream said before it was asked. It is why the
+// upstream hangs up, with 421 (RFC 5321 section 3.8) or, as some do, with
+// another code that refuses. Anything else would be taken for the reply to the
+// command, and put all further ones out of step.
+func (u *upstream) leaveTaken(timeout time.Duration, name string) error {
 	r, err := u.readReply(timeout)
 	switch {
 	case err != nil:
-		return reply{}, err
-	case r.code != 421:
-		return reply{}, errProtocol
+		return err
+	case r.code < 400:
+		return errProtocol
 	}
 	u.replied(name, r.code)
-	return r, nil
+	return &refusal{reply: r}
 }
 
 // unasked returns an error where the upstream has said something that nobody
@@ -204,13 +206,16 @@ func (u *upstream) lastWord(name string, writeErr error) error {
 		return writeErr
 	}
 	u.replied(name, r.code)
-	return &refusal{r}
+	return &refusal{reply: r}
 }
 
 const lastWordTime = 5 * time.Second
 
 // A refusal is an error that is the upstream's own reply.
-type refusal struct{ reply }
+type refusal struct {
+	reply
+	toGreeting bool // to EHLO or HELO: it may take another one
+}
 
 func (r *refusal) Error() string { return "refused by the upstream" }
 
@@ -219,7 +224,7 @@ func refused(r reply) error {
 	if r.code < 400 {
 		return replyError(errProtocol)
 	}
-	return &refusal{r}
+	return &refusal{reply: r}
 }
 
 // quit takes leave and closes. The client has had its 221.

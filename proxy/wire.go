@@ -44,7 +44,7 @@ type wire struct {
 	farewell string // what the client is told at its next command, then the end
 	ending   bool   // ends as soon as the client has been told why
 	ended    bool   // nothing more is read or said
-	errors   int    // commands refused here
+	errors   int    // what the client got wrong since its last accepted message
 
 	mu       sync.Mutex
 	waiting  bool // for a command, outside of a transaction
@@ -52,8 +52,9 @@ type wire struct {
 	inside   bool // a transaction is open upstream
 }
 
-// maxCommandErrors ends a connection that talks something else than SMTP.
-const maxCommandErrors = 10
+// maxCommandErrors ends a connection that talks something else than SMTP, at
+// as many errors as Postfix does.
+const maxCommandErrors = 20
 
 // errEnded is what the library reads once a connection is over. It takes
 // net.ErrClosed for an end without a message, io.EOF for the end of a body.
@@ -85,8 +86,11 @@ func (w *wire) next() error {
 	for {
 		w.settle()
 		w.shrink()
-		if w.ending {
+		switch {
+		case w.ending:
 			w.endWith("", "")
+		case w.errors > maxCommandErrors:
+			w.endWith(replyTooManyErrors, faultTooManyErrors)
 		}
 		if w.ended {
 			return errEnded

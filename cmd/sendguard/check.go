@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"sendguard/cmd/sendguard/archive"
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 )
 
@@ -58,13 +60,13 @@ The exit status is 0 where all messages would pass, 1 where some would not, and
 	return cmd
 }
 
-// configOrDefaults is loadConfig where there is a configuration.
-func configOrDefaults(named string) (*config, error) {
-	if _, err := findConfig(named); err != nil {
-		c := defaultConfig()
+// configOrDefaults is config.Load where there is a configuration.
+func configOrDefaults(named string) (*config.Config, error) {
+	if _, err := config.Find(named); err != nil {
+		c := config.Default()
 		return &c, nil
 	}
-	return loadConfig(named)
+	return config.Load(named)
 }
 
 // A report takes what was decided, and prints it.
@@ -80,7 +82,7 @@ type checked struct {
 	header  []byte
 }
 
-func newReport(out io.Writer, format string, summary bool, c *config) (report, error) {
+func newReport(out io.Writer, format string, summary bool, c *config.Config) (report, error) {
 	switch {
 	case format == "table" && summary:
 		return newSummary(out, c), nil
@@ -97,7 +99,7 @@ func newReport(out io.Writer, format string, summary bool, c *config) (report, e
 // A checker reads messages and has the policy decide on each.
 type checker struct {
 	policy *policy.Policy
-	limits serverConfig
+	limits archive.Limits
 	report report
 	stdin  io.Reader
 	stderr io.Writer
@@ -107,20 +109,18 @@ type checker struct {
 }
 
 // check reports on all messages of what was named.
-func check(cmd *cobra.Command, c *config, r report, out *bufio.Writer, named []string) error {
-	p, err := policy.New(c.Policy.settings())
+func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, named []string) error {
+	p, err := policy.New(c.PolicySettings())
 	if err != nil {
 		return err
 	}
-	ch := &checker{policy: p, limits: c.Server, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
-	files := listing{failed: ch.failed}
-	for _, path := range named {
-		files.add(path)
-	}
+	limits := archive.Limits{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes}
+	ch := &checker{policy: p, limits: limits, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
+	sources := archive.List(named, ch.failed)
 	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
-		ch.bar = newBar(ch.stderr, files.sources)
+		ch.bar = newBar(ch.stderr, sources)
 	}
-	for _, s := range files.sources {
+	for _, s := range sources {
 		if err := ch.source(s); err != nil {
 			ch.failed(err)
 		}
@@ -157,54 +157,54 @@ func (ch *checker) result() error {
 }
 
 // source checks the messages of one file.
-func (ch *checker) source(s source) error {
+func (ch *checker) source(s archive.Source) error {
 	in := ch.stdin
-	if s.path != "-" {
-		f, err := os.Open(s.path)
+	if s.Path != "-" {
+		f, err := os.Open(s.Path)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		in = f
 	}
-	m, err := newMailReader(ch.bar.reader(in), ch.limits, ch.policy)
+	in = ch.bar.reader(in)
+	if ch.policy.BareNewline == policy.NormalizeBare {
+		in = archive.MendCR(in)
+	}
+	m, err := archive.NewReader(in, ch.limits)
 	if err != nil {
 		return err // the system's, with the path
 	}
 	for n := 1; ; n++ {
-		msg, err := m.next()
-		name := s.path
-		if m.mbox {
+		name := s.Path
+		if m.Mbox {
 			name += "#" + strconv.Itoa(n)
 		}
-		switch {
+		switch err := ch.message(name, m); {
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			ch.failed(fmt.Errorf("%s: %w", name, err))
-		default:
-			ch.message(name, msg)
 		}
 	}
 }
 
-// message decides as the guard does. Whom a message was sent to is not known
-// any more, the sender's address may be.
-func (ch *checker) message(name string, msg *message) {
-	v := ch.policy.Decide(policy.Message{Header: msg.header, Sender: msg.sender(), Body: msg.body, BodyCut: msg.cut, Organisations: true})
-	switch {
-	case v.Refused():
-	case msg.bare:
-		v = v.RefusedFor(policy.ReasonBareNewline)
-	case (v.Action == policy.Bcc || v.Action == policy.Individual) && msg.attendees:
-		v = v.RefusedFor(policy.ReasonAttendees)
+// message checks the next message of a file.
+func (ch *checker) message(name string, m *archive.Reader) error {
+	header, err := m.Next()
+	if err != nil {
+		return err
 	}
-	v = v.WithBody(msg.inBody)
+	v, err := decide(ch.policy, header, m)
+	if err != nil {
+		return err
+	}
 	ch.messages++
 	if v.Refused() {
 		ch.refused++
 	}
-	ch.report.add(checked{name, v, msg.header})
+	ch.report.add(checked{name, v, header})
+	return nil
 }
 
 // printable quotes a file name that could make a mess of a terminal.
@@ -297,10 +297,10 @@ const (
 	longFiles = 2000
 )
 
-func newBar(stderr io.Writer, sources []source) bar {
+func newBar(stderr io.Writer, sources []archive.Source) bar {
 	var total int64
 	for _, s := range sources {
-		total += s.size
+		total += s.Size
 	}
 	if !isTerminal(stderr) || total == 0 || total < longBytes && len(sources) < longFiles {
 		return bar{}

@@ -16,9 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sendguard/cmd/sendguard/config"
+	"sendguard/cmd/sendguard/maildrop"
 	"sendguard/policy"
 	"sendguard/proxy"
-	"sendguard/proxy/maildrop"
 	"sendguard/proxy/unfinished"
 )
 
@@ -34,7 +35,7 @@ Maildir, sends four messages through it, and shows what became of each.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *listen != "" {
 			host, _, err := net.SplitHostPort(*listen)
-			if err != nil || !isLoopback(host) {
+			if err != nil || !config.IsLoopback(host) {
 				return fmt.Errorf("--listen %s: want host:port with a loopback address, 127.0.0.1:1587 for example", *listen)
 			}
 		}
@@ -95,12 +96,12 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 	if s.drop, err = maildrop.New(s.dir); err != nil {
 		return nil, err
 	}
-	c := defaultConfig()
-	guarding, err := policy.New(c.Policy.settings())
+	c := config.Default()
+	guarding, err := policy.New(c.PolicySettings())
 	if err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}
-	seeing := c.Policy.settings()
+	seeing := c.PolicySettings()
 	seeing.Action, seeing.StripBcc = policy.Allow, false
 	if s.viewer, err = policy.New(seeing); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
@@ -115,7 +116,7 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 		return nil, errors.Join(err, s.drop.Close())
 	}
 	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
-		c.limits(), guarding, s.sends, s.metrics, log)
+		c.ProxyLimits(), guarding, s.sends, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}

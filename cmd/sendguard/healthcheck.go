@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sendguard/cmd/sendguard/config"
 	"sendguard/proxy"
 )
 
@@ -20,7 +21,7 @@ func healthcheckCommand() *cobra.Command {
 		Short: "Ask the running guard whether it is ready (for containers)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(cmd.Flag("config").Value.String())
+			c, err := config.Load(cmd.Flag("config").Value.String())
 			if err != nil {
 				return faultError{err} // containers know 0 and 1
 			}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 // A killing is mail that goes out while sendguard is killed and started again.

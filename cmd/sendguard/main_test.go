@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +35,18 @@ func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	status = run(ctx, args, &out, &errs)
 	return status, out.String(), errs.String()
+}
+
+// minimal is the smallest configuration that there is.
+const minimal = "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: smtp.example.com:587}\n"
+
+func writeConfig(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestExitStatusesAndWords(t *testing.T) {

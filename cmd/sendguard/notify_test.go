@@ -17,7 +17,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/config"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 // A systemd receives what services notify.
@@ -108,7 +109,7 @@ func TestAServiceThatDoesNotAnswerIsNotAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer drop.Close()
-	c, err := loadConfig(writeConfig(t, fmt.Sprintf("routes:\n  - {listen: 127.0.0.1:0, upstream: {address: \"%s\", tls: none}}\nmetrics: {listen: 127.0.0.1:0}\n", drop.Addr())))
+	c, err := config.Load(writeConfig(t, fmt.Sprintf("routes:\n  - {listen: 127.0.0.1:0, upstream: {address: \"%s\", tls: none}}\nmetrics: {listen: 127.0.0.1:0}\n", drop.Addr())))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 // A process is sendguard as a process of its own, with a file that the test

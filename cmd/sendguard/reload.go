@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 )
 
@@ -41,7 +42,7 @@ func (s *service) reload(ctx context.Context) {
 		}
 		return
 	}
-	for _, key := range c.needRestart(s.started) {
+	for _, key := range needRestart(c, s.started) {
 		s.log.Warn("a changed key takes effect after a restart only", "key", key)
 	}
 	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
@@ -55,20 +56,20 @@ func withoutValues(mistake string) string {
 	return shownValue.ReplaceAllLiteralString(mistake, `"…"`)
 }
 
-func (s *service) tryReload(ctx context.Context) (*config, error) {
-	c, err := loadConfig(s.file)
+func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
+	c, err := config.Load(s.file)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := c.routes(ctx)
+	routes, err := c.ProxyRoutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.New(c.Policy.settings())
+	p, err := policy.New(c.PolicySettings())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.srv.Reload(routes, c.limits(), p); err != nil {
+	if err := s.srv.Reload(routes, c.ProxyLimits(), p); err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
 	s.follow(c)
@@ -76,7 +77,7 @@ func (s *service) tryReload(ctx context.Context) (*config, error) {
 }
 
 // follow takes over what the configuration says of the service itself.
-func (s *service) follow(c *config) {
+func (s *service) follow(c *config.Config) {
 	s.shutdown.Store(int64(c.Server.Shutdown))
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) == nil {
@@ -86,7 +87,7 @@ func (s *service) follow(c *config) {
 
 // needRestart lists the keys that are read at the start only and have another
 // value than then.
-func (c *config) needRestart(started *config) (keys []string) {
+func needRestart(c, started *config.Config) (keys []string) {
 	if c.Metrics.Listen != started.Metrics.Listen {
 		keys = append(keys, "metrics.listen")
 	}

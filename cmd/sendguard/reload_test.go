@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"sendguard/proxy/maildrop"
+	"sendguard/cmd/sendguard/maildrop"
 )
 
 const showsThree = "From: me@home.example\r\nTo: a@x.example, b@y.example, c@z.example\r\n\r\nHello\r\n.\r\n"

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 	"sendguard/proxy"
 	"sendguard/proxy/unfinished"
@@ -33,7 +34,7 @@ messages that are under way, and ends; a second signal ends it at once.`,
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			s := &service{file: cmd.Flag("config").Value.String()}
-			c, err := loadConfig(s.file)
+			c, err := config.Load(s.file)
 			if err != nil {
 				return err
 			}
@@ -46,10 +47,10 @@ messages that are under way, and ends; a second signal ends it at once.`,
 
 // A service is the guard while it runs.
 type service struct {
-	file     string       // the configuration, as it was named
-	started  *config      // what it began with
-	shutdown atomic.Int64 // how long a stop may take
-	outdated atomic.Bool  // the file says something else, and is wrong
+	file     string         // the configuration, as it was named
+	started  *config.Config // what it began with
+	shutdown atomic.Int64   // how long a stop may take
+	outdated atomic.Bool    // the file says something else, and is wrong
 	level    slog.LevelVar
 	log      *slog.Logger
 	metrics  *proxy.Metrics
@@ -60,15 +61,15 @@ type service struct {
 
 // serve runs the guard until ctx ends; stop has further signals end the
 // process at once.
-func (s *service) serve(ctx context.Context, stop func(), c *config, hangup <-chan os.Signal, stderr io.Writer) error {
-	s.started, s.log = c, c.logger(stderr, &s.level)
+func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hangup <-chan os.Signal, stderr io.Writer) error {
+	s.started, s.log = c, newLogger(c.Log.Format, stderr, &s.level)
 	s.systemd.log = s.log
 	s.follow(c)
-	routes, err := c.routes(ctx)
+	routes, err := c.ProxyRoutes(ctx)
 	if err != nil {
 		return err
 	}
-	p, err := policy.New(c.Policy.settings())
+	p, err := policy.New(c.PolicySettings())
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *service) serve(ctx context.Context, stop func(), c *config, hangup <-ch
 		return faultError{fmt.Errorf("policy.individual.state: %w", err)}
 	}
 	defer sends.Close()
-	s.srv = proxy.NewServer(routes, c.limits(), p, sends, s.metrics, s.log)
+	s.srv = proxy.NewServer(routes, c.ProxyLimits(), p, sends, s.metrics, s.log)
 	if err := s.srv.Start(); err != nil {
 		return faultError{fmt.Errorf("cannot listen: %w", err)}
 	}
@@ -117,9 +118,9 @@ func (s *service) stop(background *sync.WaitGroup) {
 	s.log.Info("stopped")
 }
 
-func (c *config) logger(w io.Writer, level *slog.LevelVar) *slog.Logger {
+func newLogger(format string, w io.Writer, level *slog.LevelVar) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"sendguard/cmd/sendguard/archive"
+	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
 )
 
@@ -34,7 +36,7 @@ type summary struct {
 	worst    []checked
 }
 
-func newSummary(out io.Writer, c *config) *summary {
+func newSummary(out io.Writer, c *config.Config) *summary {
 	return &summary{
 		out: out, limit: policy.Limit(c.Policy.Limits.External), internal: len(c.Policy.InternalDomains) > 0,
 		verdicts: map[policy.Action]int{}, broken: map[policy.Reason]int{},
@@ -153,7 +155,7 @@ func (s *summary) share(n int) string {
 // dateOf is the day that the Date field tells, and nothing else that it may
 // hold.
 func dateOf(header []byte) string {
-	date, err := mail.ParseDate(fieldValue(header, "Date"))
+	date, err := mail.ParseDate(archive.Field(header, "Date"))
 	if err != nil {
 		return "-"
 	}

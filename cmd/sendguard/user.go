@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"sendguard/cmd/sendguard/config"
 	"sendguard/proxy"
 )
 
@@ -73,7 +74,7 @@ func setUser(path, name, password string) error {
 
 // findUsersFile returns the users file of the configuration.
 func findUsersFile(named string) (string, error) {
-	c, wrong := loadConfig(named) // the file that is to be made may be what is wrong
+	c, wrong := config.Load(named) // the file that is to be made may be what is wrong
 	if c == nil {
 		return "", fmt.Errorf("%w (or name a users file with --file)", wrong)
 	}
@@ -96,11 +97,14 @@ func findUsersFile(named string) (string, error) {
 	return "", errors.New("no route has a users_file: name one with --file")
 }
 
+// maxPasswordBytes bounds what is read where one is expected.
+const maxPasswordBytes = 64 << 10
+
 // askPassword reads a password, from a terminal twice and unseen.
 func askPassword(in io.Reader, prompts io.Writer) (string, error) {
 	f, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		line, err := bufio.NewReader(io.LimitReader(in, maxSecretBytes)).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(in, maxPasswordBytes)).ReadString('\n')
 		if err != nil && err != io.EOF {
 			return "", err
 		}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ type problem struct {
 }
 
 // decode reads text into c, which holds the defaults.
-func (d *decoder) decode(text []byte, c *config) {
+func (d *decoder) decode(text []byte, c *Config) {
 	d.lines = map[string]int{}
 	var doc, second yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(text))

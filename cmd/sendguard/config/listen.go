@@ -1,11 +1,9 @@
-package main
+package config
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,54 +11,12 @@ import (
 	"sendguard/proxy"
 )
 
-// A clientTLSConfig is how mail clients secure their connections; none without
-// a certificate.
-type clientTLSConfig struct {
-	Cert string        `yaml:"cert"`
-	Key  string        `yaml:"key"`
-	Mode proxy.TLSMode `yaml:"mode"`
-}
-
 // Values of client_auth. Where the key is missing, what the listener's address
 // calls for is filled in.
 const (
 	clientAuthRequired = "required"
 	clientAuthNone     = "none"
 )
-
-// defaultMode lets in nobody else.
-const defaultMode fileMode = 0o600
-
-// A fileMode is written in octal.
-type fileMode os.FileMode
-
-func (m *fileMode) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 8, 32)
-	if err != nil || n > 0o777 {
-		return fmt.Errorf("want an octal mode like 0660")
-	}
-	*m = fileMode(n)
-	return nil
-}
-
-func (m fileMode) MarshalYAML() (any, error) { return fmt.Sprintf("%04o", uint32(m)), nil }
-
-// A network is written as 10.0.0.0/8, or as a single address.
-type network netip.Prefix
-
-func (n *network) UnmarshalText(text []byte) error {
-	p, err := netip.ParsePrefix(string(text))
-	if addr, addrErr := netip.ParseAddr(string(text)); addrErr == nil && addr.Zone() == "" {
-		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	if err != nil || p.Addr().Is4In6() {
-		return fmt.Errorf("want a network or an address, 10.0.0.0/8 or fd00::1 for example")
-	}
-	*n = network(p.Masked())
-	return nil
-}
-
-func (n network) MarshalYAML() (any, error) { return netip.Prefix(n).String(), nil }
 
 // A reach is who can get to a listener.
 type reach int
@@ -152,7 +108,7 @@ func (r *routeConfig) reach() (where reach, problem string) {
 		return 0, strconv.Quote(r.Listen) + " is not host:port, unix:/path or systemd:NAME"
 	case addressProblem(r.Listen) != "":
 		return 0, addressProblem(r.Listen)
-	case isLoopback(host):
+	case IsLoopback(host):
 		return reachHere, ""
 	}
 	return reachOthers, ""
@@ -198,19 +154,4 @@ func (t *clientTLSConfig) check(d *decoder, key string) {
 	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
 		d.problem(key, "%v", err)
 	}
-}
-
-// proxyRoute makes the route of a configuration that was checked.
-func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
-	route := proxy.Route{
-		Name: r.Name, Listen: r.Listen, SocketMode: os.FileMode(r.Mode), AuthRequired: r.ClientAuth == clientAuthRequired,
-		ProxyProtocol: r.ProxyProtocol, UsersFile: r.UsersFile, Upstream: upstream,
-	}
-	for _, n := range r.Allow {
-		route.Allow = append(route.Allow, netip.Prefix(n))
-	}
-	if r.TLS.Cert != "" {
-		route.TLS = &proxy.ClientTLS{CertFile: r.TLS.Cert, KeyFile: r.TLS.Key, Mode: r.TLS.Mode}
-	}
-	return route
 }

@@ -1,6 +1,3 @@
-// Package maildrop is a small SMTP server that keeps what it gets in a
-// Maildir, and a client to send it something: what `sendguard demo` needs in
-// place of a real account. It takes every message and asks for no login.
 package maildrop
 
 import (
@@ -9,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	stdsmtp "net/smtp"
-	"net/textproto"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -133,52 +127,4 @@ func (s *Server) Messages() ([]string, error) {
 		all = append(all, string(b))
 	}
 	return all, nil
-}
-
-// Send sends a message, its lines ended by LF or CRLF, to the SMTP server at
-// addr and returns the reply to its end, or to the command that was refused.
-// The error is for what is no reply.
-func Send(addr, from string, to []string, message string) (reply string, err error) {
-	c, err := stdsmtp.Dial(addr)
-	if err != nil {
-		return refusal(err)
-	}
-	defer c.Close()
-	if err := c.Mail(from); err != nil {
-		return refusal(err)
-	}
-	for _, rcpt := range to {
-		if err := c.Rcpt(rcpt); err != nil {
-			return refusal(err)
-		}
-	}
-	id, err := c.Text.Cmd("DATA")
-	if err != nil {
-		return "", err
-	}
-	c.Text.StartResponse(id)
-	defer c.Text.EndResponse(id)
-	if _, _, err := c.Text.ReadResponse(354); err != nil {
-		return refusal(err)
-	}
-	w := c.Text.DotWriter()
-	if _, err := io.WriteString(w, message); err != nil {
-		return "", err
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	code, text, err := c.Text.ReadResponse(250)
-	if err != nil {
-		return refusal(err)
-	}
-	return fmt.Sprintf("%d %s", code, text), c.Text.PrintfLine("QUIT")
-}
-
-// refusal turns the error of a refused command into the reply that it is.
-func refusal(err error) (string, error) {
-	if e := (*textproto.Error)(nil); errors.As(err, &e) {
-		return fmt.Sprintf("%d %s", e.Code, strings.ReplaceAll(e.Msg, "\n", " ")), nil
-	}
-	return "", err
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -9,44 +9,12 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-
-	"sendguard/proxy"
 )
-
-// A secret is a string that is not printed.
-type secret string
-
-func (s secret) MarshalYAML() (any, error) {
-	if s == "" {
-		return "", nil
-	}
-	return "(hidden)", nil
-}
 
 const (
 	commandTime    = 15 * time.Second
 	maxSecretBytes = 64 << 10 // tokens have a few thousand
 )
-
-// login is how sendguard logs in at the upstream; nil: it does not.
-func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
-	if u.Auth != authLogin {
-		return nil, nil
-	}
-	l := &proxy.Login{Username: u.Username, Password: string(u.Password)}
-	var err error
-	switch {
-	case u.PasswordFile != "":
-		l.Reread = func(context.Context) (string, error) { return readSecret(u.PasswordFile) }
-		l.Password, err = readSecret(u.PasswordFile)
-	case u.PasswordCommand != "":
-		l.Reread = func(ctx context.Context) (string, error) { return runForSecret(ctx, u.PasswordCommand) }
-		if l.Password, err = l.Reread(ctx); err != nil {
-			err = fmt.Errorf("password_command: %w", err)
-		}
-	}
-	return l, err
-}
 
 // readSecret reads a secret from a file.
 func readSecret(path string) (string, error) {

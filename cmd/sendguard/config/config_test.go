@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -8,8 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"gopkg.in/yaml.v3"
 )
+
+// TestMain: a command that prints a password leaves nothing running.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // minimal is the smallest configuration that there is.
 const minimal = "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: smtp.example.com:587}\n"
@@ -23,16 +27,26 @@ func writeConfig(t testing.TB, text string) string {
 	return path
 }
 
+// printed is the configuration as it is in force.
+func printed(t *testing.T, c *Config) string {
+	t.Helper()
+	var out strings.Builder
+	if err := c.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 func TestTheExampleSaysWhatIsInForceWithoutIt(t *testing.T) {
-	example, err := loadConfig("../../config.example.yaml")
+	example, err := Load("../../../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, err := loadConfig(writeConfig(t, strings.Replace(minimal, "listen", "name: work\n    listen", 1)))
+	short, err := Load(writeConfig(t, strings.Replace(minimal, "listen", "name: work\n    listen", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []*config{example, short} { // an empty list is none
+	for _, c := range []*Config{example, short} { // an empty list is none
 		if len(c.Policy.InternalDomains) == 0 {
 			c.Policy.InternalDomains = nil
 		}
@@ -49,7 +63,7 @@ func TestTheExampleSaysWhatIsInForceWithoutIt(t *testing.T) {
 }
 
 func TestTheExampleHasEveryKey(t *testing.T) {
-	text, err := os.ReadFile("../../config.example.yaml")
+	text, err := os.ReadFile("../../../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +71,7 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	haveKeys(t, doc.Content[0], reflect.TypeFor[config](), "")
+	haveKeys(t, doc.Content[0], reflect.TypeFor[Config](), "")
 }
 
 func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
@@ -175,7 +189,7 @@ func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
 		upstream("ca_file: /no/such/file"):                                                                         `5: routes[0].upstream.ca_file: open /no/such/file: no such file or directory`,
 	} {
 		path := writeConfig(t, text)
-		_, err := loadConfig(path)
+		_, err := Load(path)
 		if err == nil {
 			t.Errorf("%s\nwas taken; want %s", text, want)
 			continue
@@ -187,11 +201,31 @@ func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
 	}
 }
 
+func TestALimitForBodiesNeedsThemToBeInspected(t *testing.T) {
+	for text, want := range map[string]string{
+		"policy: {limits: {body: 25}}\n":                                                        "4: policy.limits.body: needs inspect: {body: true}",
+		"policy: {inspect: {body: true}, limits: {body: few}}\n":                                `4: policy.limits.body: "few": want a number, or "unlimited"`,
+		"policy: {inspect: {body: true}, limits: {body: 131073}}\n":                             "4: policy.limits.body: 131073 is more than 131072",
+		"policy:\n  rules:\n    - {match: {reply: true}, limits: {body: 25}}\n":                 "6: policy.rules[0].limits.body: needs inspect: {body: true}",
+		"policy: {inspect: {body: true}, limits: {body: 25}}\n":                                 "",
+		"policy: {inspect: {body: true}, rules: [{match: {reply: true}, limits: {body: 5}}]}\n": "",
+	} {
+		path := writeConfig(t, minimal+text)
+		got := ""
+		if _, err := Load(path); err != nil {
+			got = strings.ReplaceAll(err.Error(), path+":", "")
+		}
+		if got != want {
+			t.Errorf("%s\ngot  %q\nwant %q", text, got, want)
+		}
+	}
+}
+
 func TestVariablesAreExpandedAfterParsing(t *testing.T) {
 	t.Setenv("SENDGUARD_TEST_PORT", "2587")
 	t.Setenv("SENDGUARD_TEST_LIMIT", "7")
 	t.Setenv("SENDGUARD_TEST_EVIL", "x\nserver: {recipients: 1}")
-	c, err := loadConfig(writeConfig(t, "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: \"smtp.example.com:${SENDGUARD_TEST_PORT}\"}\n"+
+	c, err := Load(writeConfig(t, "routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: \"smtp.example.com:${SENDGUARD_TEST_PORT}\"}\n"+
 		"policy: {limits: {external: \"${SENDGUARD_TEST_LIMIT}\"}, reject_hint: \"costs 5$$ or $5\"}\nserver: {recipients: \"${SENDGUARD_TEST_LIMIT}\"}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -200,14 +234,14 @@ func TestVariablesAreExpandedAfterParsing(t *testing.T) {
 	if want := "smtp.example.com:2587 7 costs 5$ or $5 7"; got != want {
 		t.Errorf("got %q", got)
 	}
-	c, err = loadConfig(writeConfig(t, minimal+"policy: {reject_hint: \"${SENDGUARD_TEST_EVIL}\"}\n"))
+	c, err = Load(writeConfig(t, minimal+"policy: {reject_hint: \"${SENDGUARD_TEST_EVIL}\"}\n"))
 	if err == nil || c.Server.Recipients != 1000 {
 		t.Error("a variable was parsed as YAML")
 	}
 }
 
 func FuzzConfig(f *testing.F) {
-	example, err := os.ReadFile("../../config.example.yaml")
+	example, err := os.ReadFile("../../../config.example.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -216,7 +250,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("a: &x [*x]\nroutes: *x\n"))
 	f.Add([]byte("routes: [&a {listen: x}, *a, ~, {upstream: ~}]\npolicy: !!int 5\n? [complex]\n: key\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c := defaultConfig()
+		c := Default()
 		d := decoder{file: "x.yaml"}
 		d.decode(text, &c)
 		if len(d.problems) == 0 {
@@ -232,8 +266,11 @@ func FuzzConfig(f *testing.F) {
 
 func TestThePasswordOfARedisIsNotPrinted(t *testing.T) {
 	path := writeConfig(t, minimal+"policy: {individual: {state: \"redis://guard:top@secret@127.0.0.1/0\"}}\n")
-	status, printed, stderr := command(t, "config", "--config", path)
-	if status != 0 || strings.Contains(printed, "top") || strings.Contains(printed, "secret") || !strings.Contains(printed, "state: redis://(hidden)@127.0.0.1/0") {
-		t.Errorf("%d %s %s", status, printed, stderr)
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := printed(t, c); strings.Contains(text, "top") || strings.Contains(text, "secret") || !strings.Contains(text, "state: redis://(hidden)@127.0.0.1/0") {
+		t.Error(text)
 	}
 }

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Find returns the path of the configuration file: the one that was
+// named, or the first that there is.
+func Find(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	if env := os.Getenv("SENDGUARD_CONFIG"); env != "" {
+		return env, nil
+	}
+	var tried []string
+	if dir, err := os.UserConfigDir(); err == nil {
+		tried = append(tried, filepath.Join(dir, "sendguard", "config.yaml"))
+	}
+	tried = append(tried, "/etc/sendguard/config.yaml")
+	for _, path := range tried {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no configuration file: looked for %s; name one with --config", strings.Join(tried, " and "))
+}
+
+// Load reads and checks the configuration. The error has a line for each
+// thing that is wrong, with file, line and key. Where the configuration could be
+// decoded and only makes no sense, it is returned beside the error.
+func Load(named string) (*Config, error) {
+	path, err := Find(named)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	d := decoder{file: path}
+	d.decode(text, &c)
+	if len(d.problems) > 0 {
+		return nil, d.err()
+	}
+	c.check(&d)
+	return &c, d.err()
+}
+
+// Print writes the configuration as it is in force, its secrets hidden.
+func (c *Config) Print(w io.Writer) error {
+	out := yaml.NewEncoder(w)
+	out.SetIndent(2)
+	return errors.Join(out.Encode(c), out.Close())
+}

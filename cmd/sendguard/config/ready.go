@@ -1,0 +1,132 @@
+package config
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"sendguard/policy"
+	"sendguard/proxy"
+)
+
+// PolicySettings makes the settings of a configuration that was decoded; whether
+// they make sense is for policy.New to say.
+func (c *Config) PolicySettings() policy.Settings {
+	p := &c.Policy
+	var rules []policy.Rule
+	for _, r := range p.Rules {
+		rules = append(rules, policy.Rule{
+			Name:          r.Name,
+			Match:         policy.Match(r.Match),
+			External:      (*policy.Limit)(r.Limits.External),
+			Organisations: (*policy.Limit)(r.Limits.Organisations),
+			Total:         (*policy.Limit)(r.Limits.Total),
+			Body:          (*policy.Limit)(r.Limits.Body),
+			Action:        r.Action,
+			Override:      r.Override,
+			RejectHint:    r.RejectHint,
+		})
+	}
+	return policy.Settings{
+		InternalDomains: p.InternalDomains,
+		External:        policy.Limit(p.Limits.External),
+		Organisations:   policy.Limit(p.Limits.Organisations),
+		Total:           policy.Limit(p.Limits.Total),
+		InspectBody:     p.Inspect.Body,
+		Body:            policy.Limit(p.Limits.Body),
+		Action:          p.Action,
+		Override:        p.Override,
+		StripBcc:        p.StripBcc,
+		BareNewline:     p.BareNewline,
+		RejectHint:      p.RejectHint,
+		PersonalDomains: p.PersonalDomains,
+		Rules:           rules,
+	}
+}
+
+// ProxyLimits makes the limits of a configuration that was checked.
+func (c *Config) ProxyLimits() proxy.Limits {
+	s := &c.Server
+	return proxy.Limits{
+		Connections: s.Connections, ConnectionsPerClient: s.ConnectionsPerClient, Recipients: s.Recipients,
+		HeaderBytes: s.MaxHeaderBytes, LineBytes: s.MaxLineBytes, MessageBytes: int64(s.MessageBytes), BufferBytes: s.BufferBytes, SpoolDir: s.SpoolDir,
+		Idle: s.Idle, Stall: s.Stall, Connect: s.Connect, UpstreamReply: s.UpstreamReply, TimeBudget: c.Policy.Individual.TimeBudget,
+	}
+}
+
+// ProxyRoutes makes the routes of a configuration that was checked. A command that
+// prints a password is killed when ctx ends.
+func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
+	var routes []proxy.Route
+	for i, r := range c.Routes {
+		roots, err := r.Upstream.rootCAs()
+		if err != nil {
+			return nil, err
+		}
+		login, err := r.Upstream.login(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
+		}
+		routes = append(routes, r.proxyRoute(proxy.Upstream{
+			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
+			Login: login, MaxIdle: r.Upstream.MaxIdle,
+		}))
+	}
+	return routes, nil
+}
+
+// proxyRoute makes the route of a configuration that was checked.
+func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
+	route := proxy.Route{
+		Name: r.Name, Listen: r.Listen, SocketMode: os.FileMode(r.Mode), AuthRequired: r.ClientAuth == clientAuthRequired,
+		ProxyProtocol: r.ProxyProtocol, UsersFile: r.UsersFile, Upstream: upstream,
+	}
+	for _, n := range r.Allow {
+		route.Allow = append(route.Allow, netip.Prefix(n))
+	}
+	if r.TLS.Cert != "" {
+		route.TLS = &proxy.ClientTLS{CertFile: r.TLS.Cert, KeyFile: r.TLS.Key, Mode: r.TLS.Mode}
+	}
+	return route
+}
+
+// rootCAs are the system's roots and those of ca_file.
+func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
+	if u.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(u.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", u.CAFile)
+	}
+	return pool, nil
+}
+
+// login is how sendguard logs in at the upstream; nil: it does not.
+func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
+	if u.Auth != authLogin {
+		return nil, nil
+	}
+	l := &proxy.Login{Username: u.Username, Password: string(u.Password)}
+	var err error
+	switch {
+	case u.PasswordFile != "":
+		l.Reread = func(context.Context) (string, error) { return readSecret(u.PasswordFile) }
+		l.Password, err = readSecret(u.PasswordFile)
+	case u.PasswordCommand != "":
+		l.Reread = func(ctx context.Context) (string, error) { return runForSecret(ctx, u.PasswordCommand) }
+		if l.Password, err = l.Reread(ctx); err != nil {
+			err = fmt.Errorf("password_command: %w", err)
+		}
+	}
+	return l, err
+}

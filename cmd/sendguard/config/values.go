@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+
+	"sendguard/policy"
+)
+
+// A limit is a number or "unlimited".
+type limit policy.Limit
+
+func (l *limit) UnmarshalText(text []byte) error {
+	if string(text) == "unlimited" {
+		*l = limit(policy.Unlimited)
+		return nil
+	}
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 0 {
+		return fmt.Errorf(`want a number, or "unlimited"`)
+	}
+	*l = limit(n)
+	return nil
+}
+
+func (l limit) MarshalYAML() (any, error) {
+	if policy.Limit(l) == policy.Unlimited {
+		return "unlimited", nil
+	}
+	return int(l), nil
+}
+
+// messageBytes is a number of bytes or "upstream", which is zero.
+type messageBytes int64
+
+func (m *messageBytes) UnmarshalText(text []byte) error {
+	if string(text) == "upstream" {
+		*m = 0
+		return nil
+	}
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n <= 0 {
+		return fmt.Errorf(`want a number of bytes, or "upstream"`)
+	}
+	*m = messageBytes(n)
+	return nil
+}
+
+func (m messageBytes) MarshalYAML() (any, error) {
+	if m == 0 {
+		return "upstream", nil
+	}
+	return int64(m), nil
+}
+
+// A state names where unfinished sends are remembered.
+type state string
+
+var statePassword = regexp.MustCompile(`://.*@`) // it may hold an @ itself
+
+// MarshalYAML hides the password of a Redis server.
+func (s state) MarshalYAML() (any, error) {
+	return statePassword.ReplaceAllString(string(s), "://(hidden)@"), nil
+}
+
+// A fileMode is written in octal.
+type fileMode os.FileMode
+
+func (m *fileMode) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("want an octal mode like 0660")
+	}
+	*m = fileMode(n)
+	return nil
+}
+
+func (m fileMode) MarshalYAML() (any, error) { return fmt.Sprintf("%04o", uint32(m)), nil }
+
+// A network is written as 10.0.0.0/8, or as a single address.
+type network netip.Prefix
+
+func (n *network) UnmarshalText(text []byte) error {
+	p, err := netip.ParsePrefix(string(text))
+	if addr, addrErr := netip.ParseAddr(string(text)); addrErr == nil && addr.Zone() == "" {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if err != nil || p.Addr().Is4In6() {
+		return fmt.Errorf("want a network or an address, 10.0.0.0/8 or fd00::1 for example")
+	}
+	*n = network(p.Masked())
+	return nil
+}
+
+func (n network) MarshalYAML() (any, error) { return netip.Prefix(n).String(), nil }
+
+// A secret is a string that is not printed.
+type secret string
+
+func (s secret) MarshalYAML() (any, error) {
+	if s == "" {
+		return "", nil
+	}
+	return "(hidden)", nil
+}
