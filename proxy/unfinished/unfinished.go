@@ -29,7 +29,8 @@
 //     is unfinished can be finished.
 //
 // record.go makes the names and hashes. The stores are memory.go, bolt.go and
-// redis.go, and state.go finds the one that a configuration names. running.go
+// redis.go, and state.go finds the one that a configuration names; try.go tries
+// whether it can be written to. running.go
 // and lease.go keep parts from having the same recipient, within a process and
 // among replicas.
 package unfinished
