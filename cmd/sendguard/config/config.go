@@ -50,6 +50,7 @@ type upstreamConfig struct {
 	CAFile            string        `yaml:"ca_file"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
+	TLSCompatibility  bool          `yaml:"tls_compatibility"`
 	Username          string        `yaml:"username"`
 	Password          secret        `yaml:"password"`
 	PasswordFile      string        `yaml:"password_file"`

@@ -274,3 +274,16 @@ func TestThePasswordOfARedisIsNotPrinted(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestOldTLSIsTakenOnlyWhereItIsSet(t *testing.T) {
+	for text, want := range map[string]bool{minimal: false, strings.Replace(minimal, "587}", "587, tls_compatibility: true}", 1): true} {
+		c, err := Load(writeConfig(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes, err := c.ProxyRoutes(t.Context())
+		if err != nil || routes[0].Upstream.TLSCompatibility != want {
+			t.Errorf("%s: %+v, %v", text, routes, err)
+		}
+	}
+}

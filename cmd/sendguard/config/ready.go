@@ -70,7 +70,7 @@ func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
 		}
 		routes = append(routes, r.proxyRoute(proxy.Upstream{
-			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
+			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, TLSCompatibility: r.Upstream.TLSCompatibility, Relay: r.Upstream.Auth == authRelay,
 			Login: login, MaxIdle: r.Upstream.MaxIdle,
 		}))
 	}
