@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -94,15 +93,16 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 	for _, r := range next.routes {
 		if r.TLS != nil {
 			if r.tls, err = r.tlsConfig(); err != nil {
-				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
+				return fresh, r.tlsError(err)
 			}
 		}
 		if r.entrance = s.entrances[r.place()]; r.entrance == nil {
 			if r.entrance, err = r.openEntrance(); err != nil {
+				failed := r.listenError(err)
 				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
-					err = fmt.Errorf("%w (where sendguard itself has that port on another address, restart it)", err)
+					failed.hint = " (where sendguard itself has that port on another address, restart it)"
 				}
-				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
+				return fresh, failed
 			}
 			fresh = append(fresh, r)
 		}
@@ -122,7 +122,7 @@ func (s *Server) chmod(next *settings) error {
 			continue
 		}
 		if err := os.Chmod(path, r.SocketMode); err != nil {
-			return fmt.Errorf("route %s: %w", r.Name, err)
+			return r.listenError(err)
 		}
 	}
 	return nil

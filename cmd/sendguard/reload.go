@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"regexp"
-	"strings"
 
 	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
+	"sendguard/proxy"
 )
 
 // reloadAt loads the configuration anew at each signal, one time after the
@@ -37,8 +35,8 @@ func (s *service) reload(ctx context.Context) {
 	s.metrics.ConfigLoaded(err)
 	s.outdated.Store(err != nil)
 	if err != nil {
-		for line := range strings.Lines(err.Error()) { // one for each mistake
-			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", withoutValues(strings.TrimSuffix(line, "\n")))
+		for _, mistake := range withoutValues(err) {
+			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", mistake)
 		}
 		return
 	}
@@ -48,12 +46,19 @@ func (s *service) reload(ctx context.Context) {
 	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
 }
 
-// shownValue is a value in what is wrong that may be an address, or have a domain
-// in it. The log has none; file, line and key tell where it stands.
-var shownValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*?[@.](?:[^"\\]|\\.)*"`)
-
-func withoutValues(mistake string) string {
-	return shownValue.ReplaceAllLiteralString(mistake, `"…"`)
+// withoutValues is what is wrong, for the log: what the file says may be an
+// address, a domain or a path, and file, line and key tell where it stands.
+func withoutValues(err error) (mistakes []string) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			mistakes = append(mistakes, withoutValues(err)...)
+		}
+		return mistakes
+	}
+	if m, ok := err.(interface{ WithoutValues() string }); ok {
+		return []string{m.WithoutValues()}
+	}
+	return []string{proxy.Reason(err)}
 }
 
 func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
@@ -70,7 +75,7 @@ func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
 		return nil, err
 	}
 	if err := s.srv.Reload(routes, c.ProxyLimits(), p); err != nil {
-		return nil, fmt.Errorf("cannot listen: %w", err)
+		return nil, err
 	}
 	s.follow(c)
 	return c, nil

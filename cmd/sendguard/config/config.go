@@ -21,6 +21,8 @@ type Config struct {
 		Level  string `yaml:"level"`
 		Format string `yaml:"format"`
 	} `yaml:"log"`
+
+	source *decoder // where it comes from; nil: nowhere
 }
 
 type routeConfig struct {
@@ -48,9 +50,9 @@ type upstreamConfig struct {
 	TLS               proxy.TLSMode `yaml:"tls"`
 	ServerName        string        `yaml:"server_name"`
 	CAFile            string        `yaml:"ca_file"`
+	TLSCompatibility  bool          `yaml:"tls_compatibility"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
-	TLSCompatibility  bool          `yaml:"tls_compatibility"`
 	Username          string        `yaml:"username"`
 	Password          secret        `yaml:"password"`
 	PasswordFile      string        `yaml:"password_file"`

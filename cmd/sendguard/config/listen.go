@@ -38,7 +38,7 @@ func (r *routeConfig) checkListen(d *decoder, key string) {
 	}
 	where, problem := r.reach()
 	if problem != "" {
-		d.problem(key+".listen", "%s", problem)
+		d.problem(key+".listen", "%s", words(problem))
 		return
 	}
 	switch {
@@ -185,6 +185,6 @@ func (t *clientTLSConfig) check(d *decoder, key string) {
 	}
 	t.Cert, t.Key = d.relative(t.Cert), d.relative(t.Key)
 	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-		d.problem(key, "%v", err)
+		d.problem(key, "%v", aboutFile(err, t.Cert, t.Key))
 	}
 }
