@@ -45,7 +45,7 @@ func (m *passage) notHeld(err error) reply {
 		m.fault(faultDescriptors)
 		return m.finish(outcomeUpstreamFailed, ownReply(replyNoDescriptors))
 	}
-	m.faultDetail(faultSpool, systemFault(err))
+	m.faultDetail(faultSpool, Reason(err))
 	return m.finish(outcomeUpstreamFailed, ownReply(replySpool))
 }
 

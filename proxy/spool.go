@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 )
 
 // A spool holds the body of a message that cannot go on at once, as it came from
@@ -34,18 +33,37 @@ func (s *spool) Write(b []byte) (int, error) {
 	return s.file.Write(b)
 }
 
-// spill goes over to a file, with what is in memory. The file has no name any
-// more when the first byte is written: whatever happens to us, nothing is left
-// of it.
+// newSpoolFile makes a file that has no name any more when the first byte is
+// written: whatever happens to us, nothing is left of it.
+func newSpoolFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "sendguard-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// TrySpool makes a file as messages are held in, and lets it go. dir "" is the
+// system's temporary folder.
+func TrySpool(dir string) error {
+	f, err := newSpoolFile(dir)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// spill goes over to a file, with what is in memory.
 func (s *spool) spill() error {
-	f, err := os.CreateTemp(s.dir, "sendguard-")
+	f, err := newSpoolFile(s.dir)
 	if err != nil {
 		return err
 	}
 	s.file = f
-	if err := os.Remove(f.Name()); err != nil {
-		return err
-	}
 	_, err = f.Write(s.memory)
 	s.memory = nil
 	s.room.giveBack()
@@ -69,22 +87,13 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("%w: %s", errSpool, systemFault(err))
+			return fmt.Errorf("%w: %s", errSpool, Reason(err))
 		}
 	}
 }
 
 // errSpool says that what is held cannot be read again.
 var errSpool = errors.New("what was held cannot be read again")
-
-// systemFault says what the system reports, without the path that the error names.
-func systemFault(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno.Error()
-	}
-	return "it cannot be used"
-}
 
 func (s *spool) close() {
 	if s.file != nil {

@@ -40,6 +40,7 @@ func (s *service) reload(ctx context.Context) {
 		}
 		return
 	}
+	s.warn(c)
 	for _, key := range needRestart(c, s.started) {
 		s.log.Warn("a changed key takes effect after a restart only", "key", key)
 	}
@@ -61,9 +62,20 @@ func withoutValues(err error) (mistakes []string) {
 	return []string{proxy.Reason(err)}
 }
 
+// warn tells of files that are open to other accounts: by route and key, for a
+// path may hold a domain.
+func (s *service) warn(c *config.Config) {
+	for _, w := range c.Warnings() {
+		s.log.Warn("a file "+w.Text, "route", w.Route, "key", w.Key)
+	}
+}
+
 func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
 	c, err := config.Load(s.file)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Try(ctx, false); err != nil {
 		return nil, err
 	}
 	routes, err := c.ProxyRoutes(ctx)

@@ -65,6 +65,10 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 	s.started, s.log = c, newLogger(c.Log.Format, stderr, &s.level)
 	s.systemd.log = s.log
 	s.follow(c)
+	if _, err := c.Try(ctx, false); err != nil {
+		return err
+	}
+	s.warn(c)
 	routes, err := c.ProxyRoutes(ctx)
 	if err != nil {
 		return err
