@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -170,10 +169,7 @@ func (c *keyPair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if outOfDescriptors(err) {
 			c.onFault(faultDescriptors)
 		}
-		if p := (*fs.PathError)(nil); errors.As(err, &p) {
-			err = p.Err // a path may hold a domain
-		}
-		c.log.Error("the changed certificate cannot be used, the old one stays", "error", err)
+		c.log.Error("the changed certificate cannot be used, the old one stays", "error", Reason(err, c.files.CertFile, c.files.KeyFile))
 	}
 	return c.cert, nil
 }
