@@ -53,7 +53,7 @@ func (s *session) beforeTLS(verb string) []byte {
 	case "EHLO":
 		s.w.say([]byte(replyEhloTLS))
 	case "HELO":
-		s.w.say([]byte(replyHeloTLS))
+		s.w.say([]byte(replyHelo))
 	default:
 		s.w.refuse(replyTLSFirst)
 	}

@@ -29,7 +29,7 @@ const (
 	replyNotImplemented = "502 5.5.1 Command not implemented\r\n"
 	replyNoTLS          = "502 5.5.1 No TLS here: set the mail client's connection security to none, sendguard uses TLS to the server\r\n"
 	replyEhloTLS        = "250-" + localName + "\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n"
-	replyHeloTLS        = "250 " + localName + "\r\n"
+	replyHelo           = "250 " + localName + "\r\n"
 	replyReadyForTLS    = "220 2.0.0 Ready to start TLS\r\n"
 	replyTLSFirst       = "530 5.7.0 Must issue a STARTTLS command first\r\n"
 	replyTLSAlready     = "503 5.5.1 TLS is on already\r\n"

@@ -90,6 +90,8 @@ func (s *session) replied() {
 		s.w.errors++
 	case verb == "EHLO" && s.caps != nil:
 		s.w.instead = s.ehloReply()
+	case verb == "HELO" && s.caps != nil:
+		s.w.instead = []byte(replyHelo)
 	}
 }
 

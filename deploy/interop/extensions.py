@@ -33,7 +33,7 @@ COMMANDS = [
     ("RCPT TO:<b@example.net> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2B@example.net", None),
     ("RCPT TO:<b@example.net> RRVS=2026-01-01T00:00:00Z;C", None), ('RCPT TO:<"x@y> NOTIFY=NEVER "@example.net>', None),
     ("RCPT TO:<@relay.example:b@example.net>", None), ("RCPT TO:<postmaster>", None), ("RCPT TO:<b@example.net> X-FOO=1", None),
-    ("NOOP hello", None), ("RSET", None), ("VRFY b", "502"), ("EXPN list", "502"), ("HELP", "502"), ("ETRN example.org", "502"), ("TURN", "502"),
+    ("NOOP hello", None), ("RSET", None), ("VRFY b", "252"), ("EXPN list", "502"), ("HELP", "502"), ("ETRN example.org", "502"), ("TURN", "502"),
     ("XCLIENT NAME=x ADDR=1.2.3.4", "502"), ("XFORWARD NAME=x", "502"), ("BURL imap://x LAST", "502"), ("X-FOO", "502"),
     ("STARTTLS", "502"), ("AUTH GSSAPI", "504"), ("AUTH SCRAM-SHA-256-PLUS", "504"), ("BDAT 5 LAST", "502"),
 ]
