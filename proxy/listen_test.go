@@ -82,7 +82,7 @@ func TestAFileAtThePathOfASocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: "+path+" is there already and is no socket" {
+	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: cannot listen: "+path+" is there already and is no socket" {
 		t.Errorf("got %v", err)
 	}
 	if text, err := os.ReadFile(path); string(text) != "mine" {
