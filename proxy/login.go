@@ -57,9 +57,8 @@ func (a *account) current() string {
 // each client.
 const rereadPause = 10 * time.Second
 
-// renew reads the password again after the upstream refused it. The error says
-// that it is no other one now, as far as can be known. Of many sessions only the
-// first reads.
+// renew reads the password again that the upstream refused, once for all sessions.
+// The error says that there is no other one, as far as can be known.
 func (a *account) renew(ctx context.Context, refused string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,8 +72,7 @@ func (a *account) renew(ctx context.Context, refused string) error {
 	if outOfDescriptors(err) {
 		return errNoDescriptors
 	}
-	a.readAt = time.Now()
-	if err != nil || password == refused {
+	if a.readAt = time.Now(); err != nil || password == refused {
 		return errLoginRefused
 	}
 	a.password = password
