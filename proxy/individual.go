@@ -105,7 +105,8 @@ func (m *passage) reconnect() (r reply, stop bool) {
 	return m.finish(outcomeUpstreamFailed, r), true
 }
 
-// beginSend begins a send, or takes up an unfinished one. It waits a moment for
+// beginSend begins a send, or takes up an unfinished one. All that are to be served
+// are written down then: on an error nothing may be sent. It waits a moment for
 // one that runs: it may have told its client, and be about to forget all.
 func (m *passage) beginSend(message unfinished.Message, recipients []string) (*unfinished.Send, error) {
 	for end := time.Now().Add(twinTime); ; {
@@ -197,8 +198,9 @@ func (r *run) sendCopy(to recipient) {
 	}
 }
 
-// remember notes a copy that was accepted. Where that fails the run ends: what
-// cannot be noted would be sent twice. Its own note is tried again at the end.
+// remember notes a copy that was accepted, for which beginSend has seen to the
+// room. Where that fails all the same the run ends: what cannot be noted would be
+// sent twice. Its own note is tried again at the end.
 func (r *run) remember(to recipient) {
 	err := r.send.Accepted(r.ctx, to.key())
 	switch {

@@ -1,13 +1,13 @@
 package unfinished
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,26 +15,26 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// A bolt is the store in a file. The key of bucket records is a record's name;
-// the value, when it expires (Unix seconds, 8 bytes, big-endian) and its hashes.
-// Bucket secret has one key, "secret".
+// A bolt is the store in a file; pieces.go says how records stand in it. Bucket
+// secret has one key, "secret".
 type bolt struct {
 	running
 	path string
 	db   *bbolt.DB
+	file *os.File // of db
 	key  []byte
 	now  func() time.Time
 	max  int // of size
 
-	mu    sync.Mutex // held over each transaction that writes
+	mu    sync.Mutex // held over each transaction: a reader would keep pages from being free
 	size  int
 	swept time.Time
+	room  room
 }
 
 var (
 	secretBucket = []byte("secret")
 	secretKey    = []byte("secret")
-	recordBucket = []byte("records")
 
 	errDamaged = errors.New("the file is damaged, or not one of these; what it remembers is lost, remove it to begin anew")
 )
@@ -45,16 +45,25 @@ const openTimeout = 2 * time.Second
 func openBolt(path string, now func() time.Time) (*bolt, error) {
 	b := &bolt{path: path, now: now, max: maxSize}
 	err := b.guard(func() (err error) {
-		b.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout})
+		b.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, OpenFile: b.openFile})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err := b.update(b.prepare); err != nil {
 		return nil, errors.Join(err, b.db.Close())
 	}
 	return b, nil
+}
+
+// openFile keeps the file that bbolt opens: another opening of it would end the
+// lock of some systems when it is closed.
+func (b *bolt) openFile(path string, flag int, mode os.FileMode) (file *os.File, err error) {
+	b.file, err = os.OpenFile(path, flag, mode)
+	return b.file, err
 }
 
 // prepare makes what a new file lacks, and reads all of an old one once: what
@@ -73,7 +82,10 @@ func (b *bolt) prepare(tx *bbolt.Tx) error {
 	if len(b.key) != secretSize {
 		return errDamaged
 	}
-	if _, err := tx.CreateBucketIfNotExists(recordBucket); err != nil {
+	if _, err := tx.CreateBucketIfNotExists(pieceBucket); err != nil {
+		return err
+	}
+	if err := b.convert(tx); err != nil {
 		return err
 	}
 	return b.sweep(tx)
@@ -101,10 +113,8 @@ func (b *bolt) guard(do func() error) (err error) {
 	return do()
 }
 
-// update runs one durable transaction.
+// update runs one durable transaction. b.mu is held.
 func (b *bolt) update(do func(*bbolt.Tx) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	size, swept := b.size, b.swept
 	err := b.guard(func() error { return b.db.Update(do) })
 	if err != nil {
@@ -116,22 +126,26 @@ func (b *bolt) update(do func(*bbolt.Tx) error) error {
 func (b *bolt) secret(context.Context) ([]byte, error) { return b.key, nil }
 
 func (b *bolt) load(_ context.Context, records []*record) error {
-	if err := b.sweepIfDue(); err != nil {
-		return err
-	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.now().Sub(b.swept) >= sweepEvery {
+		if err := b.update(b.sweep); err != nil {
+			return err
+		}
+	}
 	full := b.size >= b.max
-	b.mu.Unlock()
 	return b.guard(func() error {
 		return b.db.View(func(tx *bbolt.Tx) error {
 			for _, r := range records {
-				e, err := b.get(tx, r.name)
+				pieces, err := piecesOf(tx, r.name)
 				if err != nil {
 					return err
 				}
-				if b.now().Before(e.until) {
-					r.know(e.hashes)
-					full = false
+				for _, p := range pieces {
+					if b.now().Before(p.until) {
+						r.know(p.members)
+						full = false
+					}
 				}
 			}
 			if full {
@@ -142,67 +156,69 @@ func (b *bolt) load(_ context.Context, records []*record) error {
 	})
 }
 
-// add never fails for want of room: load has seen to it, and a running send
-// has a bounded number of recipients.
-func (b *bolt) add(_ context.Context, records []*record) error {
-	return b.update(func(tx *bbolt.Tx) error {
-		for _, r := range records {
-			if len(r.pending()) == 0 {
-				continue
-			}
-			e, err := b.get(tx, r.name)
-			if err != nil {
-				return err
-			}
-			if err := b.put(tx, r.name, e, e.with(r, b.now())); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (b *bolt) forget(_ context.Context, records []*record) error {
-	return b.update(func(tx *bbolt.Tx) error {
-		for _, r := range records {
-			e, err := b.get(tx, r.name)
-			if err != nil {
-				return err
-			}
-			if err := b.put(tx, r.name, e, e.without(r.own)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// get reads a record, expired or not. One that is not there is empty.
-func (b *bolt) get(tx *bbolt.Tx, n name) (entry, error) {
-	value := tx.Bucket(recordBucket).Get(n[:])
-	if value == nil {
-		return entry{}, nil
-	}
-	return decode(value)
-}
-
-// put writes a record in place of an old one, or deletes it if it has no hashes.
-func (b *bolt) put(tx *bbolt.Tx, n name, old, e entry) error {
-	b.size += e.size() - old.size()
-	if len(e.hashes) == 0 {
-		return tx.Bucket(recordBucket).Delete(n[:])
-	}
-	return tx.Bucket(recordBucket).Put(n[:], e.encode())
-}
-
-func (b *bolt) sweepIfDue() error {
+// apply never fails for want of room where nobody is due: load and reserve have
+// seen to it, and a running send has a bounded number of recipients.
+func (b *bolt) apply(_ context.Context, changes []change) error {
 	b.mu.Lock()
-	due := b.now().Sub(b.swept) >= sweepEvery
-	b.mu.Unlock()
-	if !due {
+	defer b.mu.Unlock()
+	due := 0
+	for _, c := range changes {
+		due = max(due, len(c.due))
+	}
+	if due > 0 {
+		if err := b.guard(func() error { return b.reserve(due) }); err != nil {
+			return err
+		}
+	}
+	return b.update(func(tx *bbolt.Tx) error {
+		for _, c := range changes {
+			if err := b.change(tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// change changes the pieces of a record that have what is to change, and adds
+// pieces for what none has. Those that have expired are left to sweep: a note may
+// take no more pages than it must.
+func (b *bolt) change(tx *bbolt.Tx, c change) error {
+	pieces, err := piecesOf(tx, c.name)
+	if err != nil {
+		return err
+	}
+	rest, until, next := c.wanted(), b.now().Add(c.life), uint32(0)
+	for _, p := range pieces {
+		next = p.number() + 1
+		if !b.now().Before(p.until) {
+			continue
+		}
+		until = p.until
+		if err := b.put(tx, p, p.changed(rest)); err != nil {
+			return err
+		}
+	}
+	for members := range slices.Chunk(c.added(rest), pieceSize) {
+		if err := b.put(tx, piece{key: pieceKey(c.name, next)}, entry{until, members}); err != nil {
+			return err
+		}
+		next++
+	}
+	return nil
+}
+
+// put writes an entry in place of a piece, or deletes that if it has no members.
+// What is as it was is not touched: each page that is copied needs another.
+func (b *bolt) put(tx *bbolt.Tx, old piece, e entry) error {
+	b.size += e.size() - old.size()
+	switch {
+	case len(e.members) == 0:
+		return tx.Bucket(pieceBucket).Delete(old.key)
+	case e.until.Equal(old.until) && slices.Equal(e.members, old.members):
 		return nil
 	}
-	return b.update(b.sweep)
+	return tx.Bucket(pieceBucket).Put(old.key, e.encode())
 }
 
 // sweep deletes what has expired, and measures what is left. On a full disk it
@@ -211,47 +227,24 @@ func (b *bolt) sweep(tx *bbolt.Tx) error {
 	now := b.now()
 	b.size = 0
 	var expired [][]byte
-	records := tx.Bucket(recordBucket)
-	err := records.ForEach(func(key, value []byte) error {
-		e, err := decode(value)
+	pieces := tx.Bucket(pieceBucket)
+	err := pieces.ForEach(func(key, value []byte) error {
+		p, err := readPiece(key, value)
 		switch {
 		case err != nil:
 			return err
-		case len(key) != len(name{}):
-			return errDamaged
-		case now.Before(e.until):
-			b.size += e.size()
+		case now.Before(p.until):
+			b.size += p.size()
 		default:
-			expired = append(expired, bytes.Clone(key))
+			expired = append(expired, p.key)
 		}
 		return nil
 	})
 	for _, key := range expired {
-		err = errors.Join(err, records.Delete(key))
+		err = errors.Join(err, pieces.Delete(key))
 	}
 	b.swept = now
 	return err
 }
 
 func (b *bolt) close() error { return b.guard(b.db.Close) }
-
-const untilSize = 8
-
-func (e entry) encode() []byte {
-	value := binary.BigEndian.AppendUint64(nil, uint64(e.until.Unix()))
-	for _, h := range e.hashes {
-		value = append(value, h[:]...)
-	}
-	return value
-}
-
-func decode(value []byte) (entry, error) {
-	if len(value) < untilSize || (len(value)-untilSize)%len(hash{}) != 0 {
-		return entry{}, errDamaged
-	}
-	e := entry{until: time.Unix(int64(binary.BigEndian.Uint64(value)), 0)}
-	for rest := value[untilSize:]; len(rest) > 0; rest = rest[len(hash{}):] {
-		e.hashes = append(e.hashes, hash(rest))
-	}
-	return e, nil
-}

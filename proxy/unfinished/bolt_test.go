@@ -12,13 +12,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// entriesOf reads the whole file.
-func entriesOf(t *testing.T, b *bolt) (all []entry) {
+// piecesIn reads the whole file.
+func piecesIn(t *testing.T, b *bolt) (all []piece) {
 	t.Helper()
 	err := b.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(recordBucket).ForEach(func(_, value []byte) error {
-			e, err := decode(value)
-			all = append(all, e)
+		return tx.Bucket(pieceBucket).ForEach(func(key, value []byte) error {
+			p, err := readPiece(key, value)
+			all = append(all, p)
 			return err
 		})
 	})

@@ -73,13 +73,13 @@ func onAllStores(t *testing.T, test func(t *testing.T, b *bench)) {
 			t.Fatal(err)
 		}
 		test(t, &bench{t, opening(t, s), c.advance, func() int {
-			n := 0
-			for _, e := range entriesOf(t, s) {
-				if c.now().Before(e.until) {
-					n++
+			names := map[string]bool{}
+			for _, p := range piecesIn(t, s) {
+				if c.now().Before(p.until) {
+					names[string(p.key[:len(name{})])] = true
 				}
 			}
-			return n
+			return len(names)
 		}})
 	})
 	t.Run("redis", func(t *testing.T) {
@@ -180,6 +180,13 @@ func finish(t testing.TB, s *Send) {
 	}
 }
 
+// another is one of many messages.
+func another(i int) Message {
+	m := news
+	m.ID, m.Subject = fmt.Sprintf("<%d@home.example>", i), fmt.Sprint(i)
+	return m
+}
+
 // numbered returns n recipients.
 func numbered(n int) (list []string) {
 	for i := range n {
@@ -200,7 +207,7 @@ func (b *bench) checkSize() {
 		equal(b.t, "size", s.size, size)
 	case *bolt:
 		size := 0
-		for _, e := range entriesOf(b.t, s) {
+		for _, e := range piecesIn(b.t, s) {
 			size += e.size()
 		}
 		equal(b.t, "size", s.size, size)
@@ -216,7 +223,7 @@ func equal(t testing.TB, what string, got, want any) {
 
 // A redisServer is a real one, for one test.
 type redisServer struct {
-	t      *testing.T
+	t      testing.TB
 	addr   string
 	dir    string
 	cmd    *exec.Cmd
@@ -225,7 +232,7 @@ type redisServer struct {
 
 // startRedis starts a server on a free port. Where there is none to start, the
 // test is skipped, but not in CI.
-func startRedis(t *testing.T) *redisServer {
+func startRedis(t testing.TB) *redisServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 )
@@ -58,6 +59,22 @@ type record struct {
 	stored int           // how many of noted the store has
 }
 
+// A change is what is to be done to one record.
+type change struct {
+	*record
+	due    []hash // are written as such, unless they are there already
+	served []hash // are due no longer; only those that are not there are written, as served
+	left   []hash // are taken out if they are due still
+	gone   []hash // are taken out
+}
+
+// forgotten is the change that takes out all that the Send is for.
+func (r *record) forgotten() change {
+	return change{record: r, gone: slices.Collect(maps.Keys(r.own))}
+}
+
+func (c change) empty() bool { return len(c.due)+len(c.served)+len(c.left)+len(c.gone) == 0 }
+
 func newRecord(secret []byte, life time.Duration, fields ...string) *record {
 	r := &record{secret: secret, life: life, own: map[hash]bool{}, known: map[hash]bool{}}
 	for _, f := range fields {
@@ -84,10 +101,12 @@ func (r *record) hash(recipient string) hash {
 	return hash(keyed(r.secret, appendField(r.raw[:len(r.raw):len(r.raw)], recipient)))
 }
 
-// know takes in what a store has.
-func (r *record) know(hashes []hash) {
-	for _, h := range hashes {
-		r.known[h] = true
+// know takes in what a store has: who is due has no copy.
+func (r *record) know(members []member) {
+	for _, m := range members {
+		if !m.due {
+			r.known[m.hash] = true
+		}
 	}
 }
 

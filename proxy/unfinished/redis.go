@@ -34,26 +34,40 @@ const (
 	redisTimeout = 3 * time.Second
 )
 
-// addScript puts hashes into sets. For each of them there are two arguments: its life
-// in milliseconds, which counts from its creation only, and the hashes.
-var addScript = redis.NewScript(`
-for i, key in ipairs(KEYS) do
-	local new = redis.call('EXISTS', key) == 0
-	local hashes = ARGV[2 * i]
-	for at = 1, #hashes, 16 do
-		redis.call('SADD', key, string.sub(hashes, at, at + 15))
-	end
-	if new then redis.call('PEXPIRE', key, ARGV[2 * i - 1]) end
+// applyScript makes changes to sets, one for each key. A recipient that was ever
+// due is in its set as "i" and hash, and as "d" and hash for as long as it is due:
+// so a copy is noted by a removal, which a server at its maxmemory takes, as it
+// takes nothing that adds, and what is lost of a set never reads as a copy. The
+// two are written and deleted by one command, since they are two members of one
+// key. A hash alone has a copy: it is of an earlier version, which takes what it
+// finds in another form for nothing at all.
+//
+// Each key has five arguments: its life in milliseconds, which counts from its
+// creation only, and the hashes of a change.
+var applyScript = redis.NewScript(`
+local function each(hashes, act)
+	for at = 1, #hashes, 16 do act(string.sub(hashes, at, at + 15)) end
 end
-return 1`)
-
-// forgetScript takes hashes out of sets, one argument for each. A set that is
-// empty then is gone.
-var forgetScript = redis.NewScript(`
 for i, key in ipairs(KEYS) do
-	for at = 1, #ARGV[i], 16 do
-		redis.call('SREM', key, string.sub(ARGV[i], at, at + 15))
-	end
+	local function has(member) return redis.call('SISMEMBER', key, member) == 1 end
+	local life, due, served, left, gone = unpack(ARGV, 5 * i - 4, 5 * i)
+	each(gone, function(h) redis.call('SREM', key, h, 'i' .. h, 'd' .. h) end)
+	each(left, function(h)
+		if has('d' .. h) then redis.call('SREM', key, 'i' .. h, 'd' .. h) end
+	end)
+	each(served, function(h)
+		if redis.call('SREM', key, 'd' .. h) == 0 and not has('i' .. h) and not has(h) then
+			redis.call('SADD', key, 'i' .. h)
+		end
+	end)
+	each(due, function(h)
+		if not has(h) and (has('d' .. h) or not has('i' .. h)) then
+			redis.call('SADD', key, 'i' .. h, 'd' .. h)
+		end
+	end)
+	-- Whoever may not remove is told so before a copy is out, and not by its note.
+	if due ~= '' then redis.call('SREM', key, '') end
+	if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, life) end
 end
 return 1`)
 
@@ -119,36 +133,44 @@ func (r *redisStore) load(ctx context.Context, records []*record) error {
 			return err
 		}
 		for i, set := range sets {
-			for _, member := range set.Val() {
-				if len(member) == len(hash{}) {
-					records[i].know([]hash{hash([]byte(member))})
-				}
-			}
+			records[i].know(membersOf(set.Val()))
 		}
 		return nil
 	})
 }
 
-func (r *redisStore) add(ctx context.Context, records []*record) error {
-	var pending []*record
+// membersOf reads a set of applyScript.
+func membersOf(set []string) (all []member) {
+	due := map[string]bool{}
+	for _, m := range set {
+		if h, ok := strings.CutPrefix(m, "d"); ok && len(h) == len(hash{}) {
+			due[h] = true
+		}
+	}
+	for _, m := range set {
+		if len(m) == len(hash{}) {
+			all = append(all, member{hash: hash([]byte(m))})
+		} else if h, ok := strings.CutPrefix(m, "i"); ok && len(h) == len(hash{}) {
+			all = append(all, member{hash: hash([]byte(h)), due: due[h]})
+		}
+	}
+	return all
+}
+
+// apply must not be a transaction of MULTI and EXEC: a full server refuses to
+// queue commands.
+func (r *redisStore) apply(ctx context.Context, changes []change) error {
+	var records []*record
 	var args []any
-	for _, rec := range records {
-		if len(rec.pending()) > 0 {
-			pending = append(pending, rec)
-			args = append(args, rec.life.Milliseconds(), joined(slices.Values(rec.pending())))
+	for _, c := range changes {
+		records = append(records, c.record)
+		args = append(args, c.life.Milliseconds())
+		for _, hashes := range [][]hash{c.due, c.served, c.left, c.gone} {
+			args = append(args, joined(slices.Values(hashes)))
 		}
 	}
-	if pending == nil {
-		return nil
-	}
 	return r.within(ctx, func(ctx context.Context) error {
-		return addScript.Run(ctx, r.client, keysOf("sent:", pending), args...).Err()
-	})
-}
-
-func (r *redisStore) forget(ctx context.Context, records []*record) error {
-	return r.within(ctx, func(ctx context.Context) error {
-		return forgetScript.Run(ctx, r.client, keysOf("sent:", records), ownOf(records)...).Err()
+		return applyScript.Run(ctx, r.client, keysOf("sent:", records), args...).Err()
 	})
 }
 

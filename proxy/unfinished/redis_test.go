@@ -2,7 +2,6 @@ package unfinished
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Replicas that were there before the server lost its data and those that come
@@ -24,22 +25,76 @@ func TestReplicasAgreeOnTheSecretAfterTheServerLostItsData(t *testing.T) {
 	mayNotBegin(t, two, ErrRunning, news, everybody...)
 }
 
-func TestWhatAFullServerRefusedIsWrittenLater(t *testing.T) {
-	server := startRedis(t)
-	sends := server.open(t)
-	s := begin(t, sends, news)
-	server.do("CONFIG", "SET", "maxmemory", "1")
-	for _, r := range everybody[:2] {
-		if err := s.Accepted(t.Context(), r); !errors.Is(err, ErrFull) {
-			t.Fatalf("got %v, want ErrFull", err)
+// fill has the server at its maxmemory, as the README asks for it: what adds is
+// refused. Which commands those are is told by the server, and not by this test.
+func (r *redisServer) fill() {
+	r.t.Helper()
+	r.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	r.do("CONFIG", "SET", "maxmemory", "1")
+	for name, command := range map[string][]any{"SET": {"SET", "filler", ""}, "SADD": {"SADD", "filler", ""}, "HSET": {"HSET", "filler", "", ""}} {
+		if err := r.client.Do(r.t.Context(), command...).Err(); !redis.IsOOMError(err) {
+			r.t.Fatalf("the server is not full: it says %v to %s", err, name)
 		}
 	}
-	mayNotBegin(t, sends, ErrFull, Message{}, everybody...)
-	server.do("CONFIG", "SET", "maxmemory", "0")
-	leave(t, s) // writes what is pending
-	s = begin(t, sends, again)
-	equal(t, "known", known(s, everybody...), "a@x.example b@x.example")
-	leave(t, s)
+}
+
+func (r *redisServer) empty() {
+	r.t.Helper()
+	r.do("CONFIG", "SET", "maxmemory", "0")
+}
+
+func TestAFullServerNotesTheCopiesOfASendThatHasBegun(t *testing.T) {
+	for _, n := range []int{3, 1000} {
+		server := startRedis(t)
+		sends := server.open(t)
+		all := numbered(n)
+		s := begin(t, sends, news, all...)
+		server.fill()
+		accept(t, s, all[:n/2]...)
+		mayNotBegin(t, sends, ErrFull, another(1), everybody...)
+		leave(t, s)
+		mayNotBegin(t, sends, ErrFull, news, all...)
+		server.empty()
+		s = begin(t, server.open(t), again, all...)
+		for i, r := range all {
+			equal(t, r, s.Has(r), i < n/2)
+		}
+		server.fill()
+		accept(t, s, all[n/2:]...)
+		finish(t, s)
+		server.empty()
+		s = begin(t, sends, again, all...)
+		equal(t, "known when all was forgotten", known(s, all...), "")
+		server.fill()
+		accept(t, s, all...)
+		if err := s.FinishUnheard(t.Context()); err != nil {
+			t.Error(err)
+		}
+		server.empty()
+		s = begin(t, sends, again, all...)
+		equal(t, "known when nobody heard", known(s, all...), strings.Join(all, " "))
+		leave(t, s)
+	}
+}
+
+func TestAUserWhoMayNotNoteACopyMayNotBegin(t *testing.T) {
+	server := startRedis(t)
+	server.do("ACL", "SETUSER", "default", "-srem")
+	sends := server.open(t)
+	if _, err := sends.Begin(t.Context(), news, everybody); err == nil || !strings.Contains(err.Error(), "can't run this command") && !strings.Contains(err.Error(), "permission") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A server that was started anew has no script, and is sent it whole.
+func TestAFullServerThatLostItsScriptsNotesCopies(t *testing.T) {
+	server := startRedis(t)
+	s := begin(t, server.open(t), news)
+	server.fill()
+	server.do("SCRIPT", "FLUSH")
+	accept(t, s, everybody...)
+	finish(t, s)
+	equal(t, "records", len(server.keys("sent:*")), 0)
 }
 
 func TestWhatAServerThatWasAwayMissedIsWrittenLater(t *testing.T) {
@@ -120,7 +175,7 @@ func TestNothingReadableStandsInTheServer(t *testing.T) {
 		}
 	}
 	leave(t, s)
-	equal(t, "hashes", hashes, 4*len(everybody))
+	equal(t, "hashes", hashes, 4*len(everybody)) // each in two records and two tables
 	unreadable(t, dump)
 }
 

@@ -1,44 +1,10 @@
-// Package unfinished remembers who got a copy of a message that is sent in
-// single copies, for as long as the send is unfinished: what went out already
-// is not sent again when the client tries again, by this process or another.
-//
-// What holds:
-//
-//   - A send is known by its sender, Subject and content: for thirty minutes,
-//     and for six days together with its Message-ID. A message that was edited
-//     is another one, though mail clients may keep its Message-ID. Each has a
-//     record of its own, made when the first copy is noted, and it expires so
-//     long after that, whatever comes later: an alert that is sent again and
-//     again with the same text is not swallowed for ever. Where one expires
-//     while a Send runs, Leave makes it anew of what that Send has noted, and of
-//     nothing older.
-//   - A send may run in parts, each for some of the recipients: a mail server
-//     splits one of 120 into three and sends them at the same time. The parts
-//     share the records, and what ends one of them, well or not, changes
-//     nothing that another has noted.
-//   - No recipient is in two parts that run. Whoever begins with one that is in
-//     another, here or at another replica, is told ErrRunning, until that part
-//     ends or its replica has been dead for 30 s.
-//   - What Accepted noted without an error survives the process, except in
-//     the store that is memory alone.
-//   - No address, Message-ID, subject or content is stored, only keyed hashes.
-//     Those of recipients take in what the record is named after: whoever has
-//     the whole store, its key included, cannot try addresses on it without
-//     knowing the Message-ID or the content.
-//   - Memory and file are bounded: past the bound nothing new begins, but what
-//     is unfinished can be finished.
-//
-// record.go makes the names and hashes. The stores are memory.go, bolt.go and
-// redis.go, and state.go finds the one that a configuration names; try.go tries
-// whether it can be written to. running.go
-// and lease.go keep parts from having the same recipient, within a process and
-// among replicas.
 package unfinished
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 )
 
@@ -61,13 +27,12 @@ type store interface {
 	// load reads what is known into records. Where nothing is and there is no
 	// room, it returns ErrFull.
 	load(ctx context.Context, records []*record) error
-	// add writes what is pending in records, all of it or nothing; some of it
-	// may be there already. A record that is not there is made, and expires after
-	// its life.
-	add(ctx context.Context, records []*record) error
-	// forget takes the own recipients out of records, all or none, and deletes
-	// a record where no others are left.
-	forget(ctx context.Context, records []*record) error
+	// apply makes changes, all of them or none, and durable. A record that is not
+	// there is made where something is written, and expires after its life; one
+	// that is left without recipients is deleted. Where recipients are due it
+	// makes sure of the room that all later changes of this Send need, and is an
+	// error where there is none. To have them served, or gone, needs no more.
+	apply(ctx context.Context, changes []change) error
 	close() error
 }
 
@@ -107,20 +72,26 @@ func Check(state string) error {
 // Close closes the memory. Every Send must have ended.
 func (s *Sends) Close() error { return s.store.close() }
 
-// Begin begins a send to recipients, or takes up an unfinished one. It returns
-// ErrRunning where one of the same sender, Subject and content runs already for
-// any of them, here or at another replica; ErrFull where there is no room.
+// Begin begins a send to recipients, or takes up an unfinished one. When it
+// returns no error, all that have no copy stand in the store as due, and it has
+// the room to note their copies. It returns ErrRunning where one of the same
+// sender, Subject and content runs already for any of them, here or at another
+// replica; ErrFull where there is no room.
 func (s *Sends) Begin(ctx context.Context, m Message, recipients []string) (*Send, error) {
 	secret, err := s.store.secret(ctx)
 	if err != nil {
 		return nil, err
 	}
-	send := &Send{store: s.store, records: m.records(secret, recipients)}
+	send := &Send{store: s.store, records: m.records(secret, recipients), due: map[string]bool{}}
 	if send.lock, err = s.store.lock(ctx, send.records); err != nil {
 		return nil, err
 	}
 	if err := s.store.load(ctx, send.records); err != nil {
 		send.lock.end(context.WithoutCancel(ctx)) // if that fails too, the lease runs out
+		return nil, err
+	}
+	if err := send.intend(ctx, recipients); err != nil {
+		send.Leave(ctx) // what it has written all the same is an intent, and harmless
 		return nil, err
 	}
 	return send, nil
@@ -132,8 +103,31 @@ func (s *Sends) Begin(ctx context.Context, m Message, recipients []string) (*Sen
 type Send struct {
 	store   store
 	lock    *lock
-	records []*record // the one that lives longest first
+	records []*record       // the one that lives longest first
+	due     map[string]bool // recipients that have no copy
 	ended   bool
+}
+
+// intend writes down who is to be served, before the first copy. Where nobody is,
+// nothing will be sent that would have to be noted.
+func (s *Send) intend(ctx context.Context, recipients []string) error {
+	for _, to := range recipients {
+		if s.Has(to) {
+			// What only the content tells must not be forgotten with it in half
+			// an hour, while the client goes on trying under this Message-ID.
+			s.records[0].note(to)
+		} else {
+			s.due[to] = true
+		}
+	}
+	if len(s.due) == 0 {
+		return nil
+	}
+	changes := s.pending()
+	for i := range changes {
+		changes[i].due = s.dueIn(s.records[i])
+	}
+	return s.apply(ctx, changes)
 }
 
 // Has reports whether a recipient got a copy already. It does no I/O: what is
@@ -141,9 +135,6 @@ type Send struct {
 func (s *Send) Has(recipient string) bool {
 	for _, r := range s.records {
 		if r.known[r.hash(recipient)] {
-			// What only the content tells must not be forgotten with it in half
-			// an hour, while the client goes on trying under this Message-ID.
-			s.records[0].note(recipient)
 			return true
 		}
 	}
@@ -151,24 +142,46 @@ func (s *Send) Has(recipient string) bool {
 }
 
 // Accepted notes that a recipient got a copy. When it returns nil, that
-// survives the process (bolt, redis). On an error the Send keeps it and tries
-// again with the next Accepted and at Leave. It does its work even where ctx is
-// done, since the copy is out, and takes a few seconds at most on a redis. An
-// error that is ErrRunning says that all is noted, but that another replica
-// runs the send now: it had not heard of this one for 30 s.
+// survives the process (bolt, redis). It needs no room in the store. On an error
+// the Send keeps it and tries again with the next Accepted and at Leave; nothing
+// more should be sent. It does its work even where ctx is done, since the copy is
+// out, and takes a few seconds at most on a redis. An error that is ErrRunning
+// says that all is noted, but that another replica runs the send now: it had not
+// heard of this one for 30 s.
 func (s *Send) Accepted(ctx context.Context, recipient string) error {
+	delete(s.due, recipient)
 	for _, r := range s.records {
 		r.note(recipient)
 	}
-	if err := s.write(context.WithoutCancel(ctx)); err != nil {
+	if err := s.apply(context.WithoutCancel(ctx), s.pending()); err != nil {
 		return err
 	}
 	return s.owned()
 }
 
-// write stores what is pending.
-func (s *Send) write(ctx context.Context) error {
-	if err := s.store.add(ctx, s.records); err != nil {
+// pending is what the store is still to be told of, a change for each record.
+func (s *Send) pending() (changes []change) {
+	for _, r := range s.records {
+		changes = append(changes, change{record: r, served: r.pending()})
+	}
+	return changes
+}
+
+// dueIn are the recipients that have no copy, as they stand in a record.
+func (s *Send) dueIn(r *record) (hashes []hash) {
+	for to := range s.due {
+		hashes = append(hashes, r.hash(to))
+	}
+	return hashes
+}
+
+// apply makes changes that have all that is pending.
+func (s *Send) apply(ctx context.Context, changes []change) error {
+	changes = slices.DeleteFunc(changes, change.empty)
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := s.store.apply(ctx, changes); err != nil {
 		return err
 	}
 	for _, r := range s.records {
@@ -194,7 +207,11 @@ func (s *Send) Finish(ctx context.Context) error {
 		if err := s.owned(); err != nil {
 			return err
 		}
-		return s.store.forget(ctx, s.records)
+		var changes []change
+		for _, r := range s.records {
+			changes = append(changes, r.forgotten())
+		}
+		return s.apply(ctx, changes)
 	})
 }
 
@@ -206,25 +223,33 @@ func (s *Send) FinishUnheard(ctx context.Context) error {
 		if err := s.owned(); err != nil {
 			return err
 		}
-		last := len(s.records) - 1
-		return errors.Join(s.write(ctx), s.store.forget(ctx, s.records[last:]))
+		changes := s.pending()
+		last := len(changes) - 1
+		changes[last] = s.records[last].forgotten()
+		return s.apply(ctx, changes)
 	})
 }
 
-// Leave keeps what is known for the client's next try, and ends the Send. What
+// Leave keeps what is known for the client's next try, and ends the Send. Who is
+// still due is due no longer: the next try says for itself whom it is for. What
 // the Send noted in a record that has expired since is written anew. An error
 // says that some of it may be lost. After Finish it does nothing.
 func (s *Send) Leave(ctx context.Context) error {
 	return s.end(ctx, func(ctx context.Context) error {
 		// Where another replica had the lock meanwhile, it has found what is stored.
 		// If that is gone now, the send was finished there, and must not be
-		// remembered again.
-		if !s.lock.lapsed.Load() {
-			for _, r := range s.records {
-				r.stored = 0
-			}
+		// remembered again. Who is due may be so to that replica.
+		if s.lock.lapsed.Load() {
+			return s.apply(ctx, s.pending())
 		}
-		return s.write(ctx)
+		for _, r := range s.records {
+			r.stored = 0
+		}
+		changes := s.pending()
+		for i := range changes {
+			changes[i].left = s.dueIn(s.records[i])
+		}
+		return s.apply(ctx, changes)
 	})
 }
 
