@@ -14,8 +14,7 @@ import (
 
 // admit begins a session, or turns away who may not come in.
 func (r *route) admit(conn net.Conn) {
-	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
+	c := r.meet(conn)
 	if !r.allows(conn.RemoteAddr()) {
 		c.turnAway(replyNotAllowed, faultNotAllowed)
 		return
@@ -35,6 +34,13 @@ func (r *route) admit(conn net.Conn) {
 	r.metrics.open.WithLabelValues(r.Name).Inc()
 	c.w.onClose = c.leave
 	c.serve()
+}
+
+// meet makes the session of a connection.
+func (r *route) meet(conn net.Conn) *session {
+	c := &session{route: r, client: conn}
+	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
+	return c
 }
 
 // allows reports whether a connection may come from an address.

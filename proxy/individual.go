@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -64,12 +65,10 @@ func (m *passage) sendCopies(header []byte) reply {
 		return r
 	}
 	reset := m.up != nil
-	switch {
-	case reset:
-	case !m.renewable() || m.connectAnew() != nil:
-		return m.finish(outcomeUpstreamFailed, ownReply(replyLostInMessage, m.dialer.host(), "connection lost"))
-	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
-		return m.finish(outcomeUpstreamFailed, ownReply(replyOffersLess))
+	if !reset {
+		if r, stop := m.reconnect(); stop {
+			return r
+		}
 	}
 	id := fingerprint.Identity()
 	recipients := distinct(m.rcpts)
@@ -85,6 +84,25 @@ func (m *passage) sendCopies(header []byte) reply {
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
+}
+
+// reconnect gets the copies another way upstream, the first one having been lost.
+func (m *passage) reconnect() (r reply, stop bool) {
+	err := net.ErrClosed
+	if m.renewable() {
+		err = m.connectAnew()
+	}
+	switch {
+	case errors.Is(err, errNoDescriptors):
+		r = ownReply(replyNoDescriptors)
+	case err != nil:
+		r = ownReply(replyLostInMessage, m.dialer.host(), "connection lost")
+	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
+		r = ownReply(replyOffersLess)
+	default:
+		return reply{}, false
+	}
+	return m.finish(outcomeUpstreamFailed, r), true
 }
 
 // beginSend begins a send, or takes up an unfinished one. All that are to be served

@@ -71,7 +71,7 @@ func TestTheSocketFileOfADeadProcessIsReplaced(t *testing.T) {
 func TestASocketInUseIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "guard.sock")
 	newGuard(t, newUpstream(t), onSocket(path, 0o600))
-	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: another process listens on "+path {
+	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: cannot listen: another process listens on "+path {
 		t.Errorf("got %v", err)
 	}
 	dialUnix(t, path).want("220")
@@ -82,7 +82,7 @@ func TestAFileAtThePathOfASocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: "+path+" is there already and is no socket" {
+	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: cannot listen: "+path+" is there already and is no socket" {
 		t.Errorf("got %v", err)
 	}
 	if text, err := os.ReadFile(path); string(text) != "mine" {

@@ -285,9 +285,12 @@ func (m *passage) upstreamLost(err error) reply {
 func (m *passage) brokeOff(err error) reply {
 	m.outcome = outcomeClientFailed
 	m.hangUp()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, errLineEnds):
+		m.w.endWith(replyLineEnds, faultLineEnds)
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		m.w.endWith(replyStalled, faultClientTimeout)
-	} else {
+	default:
 		m.w.fail(faultClientGone)
 	}
 	return ownReply(replyStalled)

@@ -20,6 +20,7 @@ const (
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
 	replyIdle           = "421 4.4.2 Idle for too long\r\n"
 	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
+	replyLineEnds       = "421 4.4.2 Not sent: the message did not end, its line ends are bare CR or LF. Its lines must end in CR LF.\r\n"
 	replyOutOfStep      = "421 4.7.0 A message came without leave to send it\r\n"
 	replyReconnect      = "421 4.4.2 The connection to the server was closed, connect again\r\n"
 	replySessionEnded   = "421 4.4.2 The server ended the session, connect again: %s\r\n"
@@ -53,6 +54,7 @@ const (
 	replyAuthBusy       = "454 4.7.0 Too many logins at this moment, try again\r\n"
 	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"
 	replyBuffersFull    = "452 4.3.1 Not sent: too much is being sent at this moment, try again\r\n"
+	replyNoDescriptors  = "421 4.3.2 Not sent: sendguard has no file descriptor left, try again in a moment\r\n"
 	replyNoMemory       = "421 4.3.1 Too much is being sent at this moment, try again\r\n"
 	replyHeaderTooLarge = "552 5.3.4 Not sent: the header of this message is too large (limit %d bytes)\r\n"
 	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
@@ -147,6 +149,9 @@ func (r reply) smtpError() error {
 func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r.reply
+	}
+	if errors.Is(err, errNoDescriptors) {
+		return ownReply(replyNoDescriptors)
 	}
 	if errors.Is(err, errSpool) {
 		return ownReply(replySpool)

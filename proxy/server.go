@@ -54,6 +54,7 @@ type Server struct {
 	log     *slog.Logger
 	buffers *budget
 	checks  chan struct{} // of passwords, as many as may be made at once
+	kept    kept          // for a client that would find no descriptor
 	sends   *unfinished.Sends
 
 	inForce   atomic.Pointer[settings]
@@ -143,6 +144,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	<-done
+	s.kept.release()
 	s.inForce.Load().closePools()
 	return err
 }

@@ -184,11 +184,17 @@ func (l *lines) String() string {
 
 func (l *lines) find(t *testing.T, pattern string) []string {
 	t.Helper()
+	return l.findBehind(t, 0, pattern)
+}
+
+// findBehind is find in what is printed behind the first bytes.
+func (l *lines) findBehind(t *testing.T, first int, pattern string) []string {
+	t.Helper()
 	re := regexp.MustCompile(pattern)
 	timeout := time.After(patience)
 	for {
 		l.mu.Lock()
-		m := re.FindStringSubmatch(l.text.String())
+		m := re.FindStringSubmatch(l.text.String()[first:])
 		l.mu.Unlock()
 		if m != nil {
 			return m

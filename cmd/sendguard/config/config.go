@@ -21,6 +21,8 @@ type Config struct {
 		Level  string `yaml:"level"`
 		Format string `yaml:"format"`
 	} `yaml:"log"`
+
+	source *decoder // where it comes from; nil: nowhere
 }
 
 type routeConfig struct {
@@ -48,6 +50,7 @@ type upstreamConfig struct {
 	TLS               proxy.TLSMode `yaml:"tls"`
 	ServerName        string        `yaml:"server_name"`
 	CAFile            string        `yaml:"ca_file"`
+	TLSCompatibility  bool          `yaml:"tls_compatibility"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
 	Username          string        `yaml:"username"`
