@@ -71,7 +71,7 @@ func (s *session) startTLS(line []byte) {
 	case len(bytes.Fields(line)) > 1: // RFC 3207 section 4
 		s.w.refuse(replyTLSParameter)
 	case len(s.w.in) > 0:
-		s.w.endWith(replyInjected, faultInjection)
+		s.w.endFor(replyInjected, faultInjection)
 	default:
 		s.w.say([]byte(replyReadyForTLS))
 		s.w.flush()

@@ -248,7 +248,9 @@ func (r *run) transact(to recipient) (reply, error) {
 		return reply{}, err
 	}
 	r.dataOpen, r.inside = false, false
-	return r.up.messageReply()
+	last, err := r.up.messageReply()
+	r.trace("upstream", "command", "message", "reply", last.code)
+	return last, err
 }
 
 // patience is how long the upstream may think about the commands of a copy: it

@@ -21,7 +21,7 @@ func dialUnix(t *testing.T, path string) *client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{t, conn, bufio.NewReader(conn)}
+	return &client{t, conn, bufio.NewReader(conn), nil}
 }
 
 func onSocket(path string, mode os.FileMode) func(*setup) {
@@ -147,7 +147,7 @@ func TestAnIPv4ClientOfAnIPv6ListenerIsKnownByItsIPv4Address(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	(&client{t, conn, bufio.NewReader(conn)}).want("220")
+	(&client{t, conn, bufio.NewReader(conn), nil}).want("220")
 }
 
 func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
@@ -160,7 +160,7 @@ func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.SetDeadline(time.Now().Add(patience))
-		c := &client{t, conn, bufio.NewReader(conn)}
+		c := &client{t, conn, bufio.NewReader(conn), nil}
 		c.want("220")
 		c.cmd("EHLO client.test", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it is sendguard itself")
 		conn.Close()

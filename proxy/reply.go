@@ -18,6 +18,7 @@ const (
 	replyStopping       = "421 4.3.2 sendguard is shutting down, try again in a moment\r\n"
 	replyTooManyConns   = "421 4.7.0 Too many connections, try again later\r\n"
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
+	replyInternal       = "421 4.3.0 Not sent: sendguard has made a mistake, try again\r\n"
 	replyIdle           = "421 4.4.2 Idle for too long\r\n"
 	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
 	replyLineEnds       = "421 4.4.2 Not sent: the message did not end, its line ends are bare CR or LF. Its lines must end in CR LF.\r\n"
@@ -126,12 +127,13 @@ func overLimit(v *policy.Verdict) string {
 	return b.String()
 }
 
-// ownReply makes a reply of a line of the table above.
+// ownReply makes a reply of a line of the table above. Where it refuses it is
+// told with a reference, see session.refer.
 func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
 
 func newReply(raw []byte) reply {
 	code, _, _ := replyLine(raw)
-	return reply{code, raw}
+	return reply{code: code, raw: raw, own: true}
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a

@@ -18,8 +18,9 @@ type Config struct {
 		Listen string `yaml:"listen"`
 	} `yaml:"metrics"`
 	Log struct {
-		Level  string `yaml:"level"`
-		Format string `yaml:"format"`
+		Level         string `yaml:"level"`
+		Format        string `yaml:"format"`
+		ClientAddress bool   `yaml:"client_address"`
 	} `yaml:"log"`
 
 	source *decoder // where it comes from; nil: nowhere

@@ -78,10 +78,12 @@ func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 		case err != nil:
 			return nil, c.Mistake(key+"password_command", err)
 		}
-		routes = append(routes, r.proxyRoute(proxy.Upstream{
+		route := r.proxyRoute(proxy.Upstream{
 			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, TLSCompatibility: r.Upstream.TLSCompatibility, Relay: r.Upstream.Auth == authRelay,
 			Login: login, MaxIdle: r.Upstream.MaxIdle,
-		}))
+		})
+		route.LogClient = c.Log.ClientAddress
+		routes = append(routes, route)
 	}
 	return routes, nil
 }
