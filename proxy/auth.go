@@ -16,6 +16,7 @@ import (
 type authState struct {
 	open      bool   // the next line of the client is a response
 	responded bool   // the last line was one
+	mechanism string // of the exchange
 	done      bool   // the client has logged in
 	user      string // as which of ours
 	failures  int    // of logins that are checked here
@@ -54,6 +55,7 @@ func (s *session) Auth(string) (sasl.Server, error) {
 	case s.users != nil && s.w.inside: // RFC 4954 section 4
 		return nil, s.answer(ownReply(replyAuthInside))
 	}
+	s.auth.mechanism = mechanism
 	if s.users != nil {
 		return &guardLogin{session: s, mechanism: mechanism}, nil
 	}
@@ -91,6 +93,10 @@ func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	}
 	if err != nil {
 		return nil, false, s.answer(s.lost(err, replyLost))
+	}
+	if r.code >= 400 {
+		code, _ := enhanced(r)
+		s.journal.Info("the upstream refused a login", "mechanism", s.auth.mechanism, "reply", code)
 	}
 	return nil, s.auth.done, s.answer(r)
 }

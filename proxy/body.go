@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"sync"
 )
 
@@ -22,6 +24,7 @@ type bodyReader struct {
 	lineStart bool // the next byte comes after CRLF
 	made      bool // the next byte comes after a line end that was mended
 	mended    []byte
+	tail      []byte // what came last, see seemsOver
 }
 
 // Most messages fit the small piece. The large one is a quarter faster on
@@ -41,7 +44,7 @@ var (
 // newBodyReader takes a small piece out of the budget; it returns nil where
 // that is used up. The caller must release it.
 func newBodyReader(w *wire, hold *budget, normalize bool) *bodyReader {
-	b := &bodyReader{w: w, hold: hold, normalize: normalize, lineStart: true}
+	b := &bodyReader{w: w, hold: hold, normalize: normalize, lineStart: true, tail: bytes.Clone(crlf)}
 	if !hold.take(b.cost(smallPiece)) {
 		return nil
 	}
@@ -90,9 +93,13 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 		copy(*b.buf, (*b.buf)[b.start:b.fill])
 		b.start, b.fill = 0, b.fill-b.start
 		n, err := b.w.readBody((*b.buf)[b.fill:])
+		if errors.Is(err, os.ErrDeadlineExceeded) && seemsOver(b.tail) {
+			err = errLineEnds
+		}
 		if err != nil {
 			return nil, false, err
 		}
+		b.keepTail((*b.buf)[b.fill : b.fill+n])
 		b.fill += n
 		p := (*b.buf)[:b.fill]
 		lineStart := b.lineStart
@@ -113,6 +120,43 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 		b.size += int64(len(piece))
 		return piece, last, nil
 	}
+}
+
+// errLineEnds says that the client waits for the reply to a message that has not
+// ended, for its line ends are none.
+var errLineEnds = errors.New("the line ends of a message are bare CR or LF")
+
+const tailSize = len("\r\n.\r\nQUIT\r\n")
+
+func (b *bodyReader) keepTail(read []byte) {
+	b.tail = append(b.tail, read[max(0, len(read)-tailSize):]...)
+	b.tail = append(b.tail[:0], b.tail[max(0, len(b.tail)-tailSize):]...)
+}
+
+// seemsOver reports whether what came last is a dot on a line of its own, for a
+// client that takes a CR or LF alone for a line end, with or without QUIT behind
+// it. With CRLF on both sides the message would have ended; where only the last LF
+// is missing, it may still have been on its way.
+func seemsOver(tail []byte) bool {
+	if bytes.HasSuffix(tail, []byte("\r\n.\r")) {
+		return false
+	}
+	line, ended := cutLineEnd(tail)
+	if rest, isQuit := bytes.CutSuffix(bytes.ToUpper(line), []byte("QUIT")); ended && isQuit {
+		line, ended = cutLineEnd(rest)
+	}
+	before, isDot := bytes.CutSuffix(line, finalDot[:1])
+	_, isLine := cutLineEnd(before)
+	return ended && isDot && isLine
+}
+
+func cutLineEnd(b []byte) (line []byte, ended bool) {
+	for _, end := range []string{"\r\n", "\n", "\r"} {
+		if line, ended = bytes.CutSuffix(b, []byte(end)); ended {
+			return line, true
+		}
+	}
+	return b, false
 }
 
 // scan finds how many bytes of p can be passed on, whether there is a bare CR

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -72,7 +71,7 @@ func (s *session) startTLS(line []byte) {
 	case len(bytes.Fields(line)) > 1: // RFC 3207 section 4
 		s.w.refuse(replyTLSParameter)
 	case len(s.w.in) > 0:
-		s.w.endWith(replyInjected, faultInjection)
+		s.w.endFor(replyInjected, faultInjection)
 	default:
 		s.w.say([]byte(replyReadyForTLS))
 		s.w.flush()
@@ -131,8 +130,9 @@ func withoutDowngrades(mechanisms []string, up *upstream) []string {
 
 // A keyPair is a certificate with its key, read again when the files have changed.
 type keyPair struct {
-	files ClientTLS
-	log   *slog.Logger
+	files   ClientTLS
+	log     *slog.Logger
+	onFault func(fault)
 
 	mu     sync.Mutex
 	read   [2]os.FileInfo // what cert is from
@@ -140,9 +140,10 @@ type keyPair struct {
 	cert   *tls.Certificate
 }
 
-// config reads the certificate and returns what a listener speaks TLS with.
-func (c ClientTLS) config(log *slog.Logger) (*tls.Config, error) {
-	cert := &keyPair{files: c, log: log}
+// tlsConfig reads the certificate of a route and returns what its listener speaks TLS
+// with.
+func (r *route) tlsConfig() (*tls.Config, error) {
+	cert := &keyPair{files: *r.TLS, log: r.log.With("route", r.Name), onFault: func(f fault) { r.metrics.fault(r.Name, f) }}
 	if err := cert.load(cert.look()); err != nil {
 		return nil, err
 	}
@@ -165,10 +166,10 @@ func (c *keyPair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.log.Info("certificate read again")
 	case !sameFiles(now, c.failed):
 		c.failed = now
-		if p := (*fs.PathError)(nil); errors.As(err, &p) {
-			err = p.Err // a path may hold a domain
+		if outOfDescriptors(err) {
+			c.onFault(faultDescriptors)
 		}
-		c.log.Error("the changed certificate cannot be used, the old one stays", "error", err)
+		c.log.Error("the changed certificate cannot be used, the old one stays", "error", Reason(err, c.files.CertFile, c.files.KeyFile))
 	}
 	return c.cert, nil
 }

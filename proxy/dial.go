@@ -26,13 +26,14 @@ const (
 
 // An Upstream says where messages go and how to get there.
 type Upstream struct {
-	Address    string // host:port
-	TLS        TLSMode
-	ServerName string         // to verify; the host of Address where it is empty
-	RootCAs    *x509.CertPool // nil: the system's
-	Relay      bool           // offer the upstream's AUTH mechanisms to the client
-	Login      *Login         // log in there; nil: do not. Not with Relay
-	MaxIdle    int            // connections kept open for the next session; not with Relay
+	Address          string // host:port
+	TLS              TLSMode
+	TLSCompatibility bool           // take TLS 1.1 and RSA key exchange, too
+	ServerName       string         // to verify; the host of Address where it is empty
+	RootCAs          *x509.CertPool // nil: the system's
+	Relay            bool           // offer the upstream's AUTH mechanisms to the client
+	Login            *Login         // log in there; nil: do not. Not with Relay
+	MaxIdle          int            // connections kept open for the next session; not with Relay
 }
 
 // host is what our replies call the upstream.
@@ -49,17 +50,29 @@ func (u *Upstream) tlsConfig() *tls.Config {
 	if name == "" {
 		name = u.host()
 	}
-	return &tls.Config{ServerName: name, RootCAs: u.RootCAs, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(32)}
+	config := &tls.Config{ServerName: name, RootCAs: u.RootCAs, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(32)}
+	if u.TLSCompatibility {
+		takeOldTLS(config)
+	}
+	return config
 }
 
 // A dialer opens connections to one upstream.
 type dialer struct {
 	Upstream
 	tls     *tls.Config
+	old     *oldTLS // nil: it is taken, or not asked for
 	limits  *Limits
 	account *account            // nil: no login of our own
 	own     func(net.Addr) bool // one of our own listeners
 	replied func(command string, code int)
+}
+
+func (u *Upstream) newOldTLS() *oldTLS {
+	if u.TLSCompatibility {
+		return nil
+	}
+	return &oldTLS{}
 }
 
 // A dialError says why there is no connection: kind for the metrics, text for
@@ -100,7 +113,7 @@ func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (
 	}
 	if err := d.greet(u, as); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, d.explain(ctx, as, opened, err)
 	}
 	return u, nil
 }
@@ -155,7 +168,7 @@ func (u *upstream) secure(config *tls.Config) error {
 	conn := tls.Client(u.conn, config)
 	conn.SetDeadline(time.Now().Add(u.limits.Connect))
 	if err := conn.Handshake(); err != nil {
-		return &dialError{faultTLS, tlsFault(err)}
+		return tlsError(err)
 	}
 	conn.SetDeadline(time.Time{})
 	u.conn, u.r = conn, bufio.NewReaderSize(conn, maxReplyLine)
@@ -218,6 +231,8 @@ func connectError(err error) error {
 	var dns *net.DNSError
 	var timeout net.Error // of the dialer or of the context: they differ
 	switch {
+	case outOfDescriptors(err), errors.As(err, &dns) && !hasDescriptors():
+		return errNoDescriptors
 	case errors.As(err, &dns):
 		return &dialError{faultConnect, "its name cannot be resolved"}
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -230,6 +245,17 @@ func connectError(err error) error {
 	return &dialError{faultConnect, "no connection"}
 }
 
+// errNoAgreement is a handshake that failed for no other reason that is known.
+var errNoAgreement = &dialError{faultTLS, "the TLS handshake failed"}
+
+func tlsError(err error) error {
+	if text := tlsFault(err); text != "" {
+		return &dialError{faultTLS, text}
+	}
+	return errNoAgreement
+}
+
+// tlsFault says why a handshake failed; "": that is not known.
 func tlsFault(err error) string {
 	var (
 		name    x509.HostnameError
@@ -248,5 +274,5 @@ func tlsFault(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer to the TLS handshake"
 	}
-	return "the TLS handshake failed"
+	return ""
 }

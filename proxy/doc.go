@@ -46,7 +46,9 @@
 //     finished is remembered, and the client's next try sends the rest: only a
 //     copy whose final dot was sent and whose reply was never read can arrive
 //     twice (RFC 1047).
-//   - Memory is bounded: what is held at one time is taken from one budget.
+//   - Memory is bounded: what is held at one time is taken from one budget. So are
+//     file descriptors, by the number of sessions. A fault of our own is told and
+//     counted as that, and blamed neither on the client nor on the upstream.
 //   - A configuration is in force as a whole. Another one takes its place without
 //     a refused connection: a session keeps what it began with, a transaction
 //     the policy of its MAIL.
@@ -68,5 +70,7 @@
 // encrypts their side, and guardlogin.go checks who they are by users.go and
 // password.go. reply.go has every reply of our own; server.go starts and stops,
 // reload.go puts a configuration in force; metrics.go counts, and http.go serves
-// the counts.
+// the counts. oldtls.go asks an upstream that does not agree on TLS what it has,
+// descriptors.go shares out the file descriptors, and reason.go says what is wrong
+// without naming what the log must not.
 package proxy

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -14,8 +15,7 @@ import (
 
 // admit begins a session, or turns away who may not come in.
 func (r *route) admit(conn net.Conn) {
-	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, onFault: c.fault, begin: c.begin}
+	c := r.meet(conn)
 	if !r.allows(conn.RemoteAddr()) {
 		c.turnAway(replyNotAllowed, faultNotAllowed)
 		return
@@ -37,6 +37,36 @@ func (r *route) admit(conn net.Conn) {
 	c.serve()
 }
 
+// meet makes the session of a connection.
+func (r *route) meet(conn net.Conn) *session {
+	c := &session{route: r, client: conn}
+	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, refer: c.referAnew, onFault: c.fault, told: c.traceReply, begin: c.begin}
+	c.openJournal(conn.RemoteAddr())
+	return c
+}
+
+// openJournal has the lines of this session in the log tell which it is, and
+// where the route says so, whose.
+func (s *session) openJournal(client net.Addr) {
+	if s.number == 0 {
+		s.number = s.numbered.Add(1)
+	}
+	s.journal = s.route.log.With("route", s.Name, "session", s.number)
+	s.traced = s.journal.Enabled(s.ctx, slog.LevelDebug)
+	if s.LogClient {
+		s.shownClient = clientOf(client)
+		s.journal = s.journal.With("client", s.shownClient)
+	}
+}
+
+// clientOf names whose connection it is; all clients of a unix socket are one.
+func clientOf(addr net.Addr) string {
+	if p := addrPort(addr); p.IsValid() {
+		return p.Addr().String()
+	}
+	return addr.Network()
+}
+
 // allows reports whether a connection may come from an address.
 func (r *Route) allows(addr net.Addr) bool {
 	ip := addrPort(addr).Addr().WithZone("")
@@ -46,10 +76,7 @@ func (r *Route) allows(addr net.Addr) bool {
 // enter counts a connection of a client, unless it has too many. The server's
 // mutex is held.
 func (s *session) enter(addr net.Addr) bool {
-	client := addr.Network() // all clients of a unix socket are one
-	if p := addrPort(addr); p.IsValid() {
-		client = p.Addr().String()
-	}
+	client := clientOf(addr)
 	if s.perClient[client] >= s.limits.ConnectionsPerClient {
 		return false
 	}
@@ -74,11 +101,11 @@ func (s *session) leave() {
 
 // turnAway ends a connection before the greeting, and says why where the
 // client can read it.
-func (s *session) turnAway(reply string, f fault) {
-	s.fault(f)
+func (s *session) turnAway(line string, f fault) {
+	told := s.referAnew(newReply([]byte(line)), f)
 	if !s.implicitTLS() {
 		s.client.SetWriteDeadline(time.Now().Add(time.Second))
-		s.client.Write([]byte(reply))
+		s.client.Write(told)
 	}
 	s.w.end()
 }
@@ -121,6 +148,7 @@ func (s *session) readProxyHeader() {
 	addr := w.conn.RemoteAddr()
 	if !header.Command.IsLocal() && header.SourceAddr != nil { // else it is the proxy's own connection
 		addr = header.SourceAddr
+		s.openJournal(addr)
 	}
 	s.Server.mu.Lock()
 	entered := s.enter(addr)

@@ -58,7 +58,7 @@ func (g *guard) dialFrom(ip string) *client {
 	}
 	g.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{g.t, conn, bufio.NewReader(conn)}
+	return &client{g.t, conn, bufio.NewReader(conn), g.refs}
 }
 
 func allow(networks ...string) func(*Route) {

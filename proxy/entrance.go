@@ -59,6 +59,7 @@ func (e *entrance) accept(g *gate) {
 	const longest = time.Second
 	pause := time.Duration(0)
 	for {
+		e.route.Load().kept.hold() // it may have been lent
 		conn, err := g.Accept()
 		r := e.route.Load()
 		switch {
@@ -69,12 +70,31 @@ func (e *entrance) accept(g *gate) {
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			g.answer()
-		default: // out of file descriptors, say: there may be some again
+		case outOfDescriptors(err) && r.admitWithKept(g):
+			pause = 0
+		default: // there may be descriptors again
 			r.log.Error("accept failed", "route", r.Name, "error", err)
 			pause = min(max(2*pause, 5*time.Millisecond), longest)
 			time.Sleep(pause)
 		}
 	}
+}
+
+// admitWithKept has a client that would find no descriptor hear so, unless there
+// are some again. It reports false where nobody waits.
+func (r *route) admitWithKept(g *gate) bool {
+	conn, err := r.kept.accept(g.Listener)
+	defer g.answer() // somebody may have asked meanwhile
+	switch {
+	case err != nil:
+		return false
+	case r.kept.hold():
+		r.admit(conn)
+		return true
+	}
+	r.meet(conn).turnAway(replyNoDescriptors, faultDescriptors)
+	r.kept.hold()
+	return true
 }
 
 // setDeadline ends a wait for clients; TCP and unix listeners can.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"time"
 )
 
@@ -66,6 +67,9 @@ func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 	l.w.flush()
 	ok, err := l.users.check(l.ctx, name, password)
 	switch {
+	case errors.Is(err, errNoDescriptors):
+		l.fault(faultDescriptors)
+		return nil, false, l.answer(ownReply(replyNoDescriptors))
 	case err != nil:
 		return nil, false, l.answer(ownReply(replyAuthBusy))
 	case !ok:

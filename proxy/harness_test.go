@@ -290,6 +290,25 @@ type guard struct {
 	t         testing.TB
 	reg       *prometheus.Registry
 	log       *syncBuffer
+	refs      *told
+}
+
+// told are the references that clients were told.
+type told struct {
+	mu   sync.Mutex
+	refs []string
+}
+
+// cut takes the reference from the end of a reply, and keeps it.
+func (r *told) cut(reply string) string {
+	at := strings.LastIndex(reply, " (ref ")
+	if r == nil || at < 0 || len(reply) != at+len(" (ref 7QX2MD)") {
+		return reply
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refs = append(r.refs, reply[at+len(" (ref "):len(reply)-1])
+	return reply[:at]
 }
 
 type syncBuffer struct {
@@ -317,6 +336,7 @@ type setup struct {
 	state    string       // of unfinished sends
 	route    func(*Route) // adjusts how clients are received
 	users    string       // file
+	level    slog.Level   // of the log
 }
 
 func defaults(address string) setup {
@@ -343,7 +363,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guard{t: t, log: &syncBuffer{}}
+	g := &guard{t: t, log: &syncBuffer{}, refs: &told{}}
 	m := NewMetrics([]string{"test"}, p.RuleNames(), Build{"test", "none", "go"})
 	g.reg = m.registry
 	sends, err := unfinished.Open(t.Context(), s.state)
@@ -352,7 +372,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 	}
 	route := Route{Name: "test", Listen: s.listen, UsersFile: s.users, AuthRequired: s.users != "", Upstream: s.upstream}
 	s.route(&route)
-	g.Server = NewServer([]Route{route}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, nil)))
+	g.Server = NewServer([]Route{route}, s.limits, p, sends, m, slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: s.level})))
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -367,6 +387,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 			t.Errorf("closing the memory of sends: %v", err)
 		}
 		g.checkPrivacy()
+		g.checkReferences()
 		if left := g.buffers.left.Load(); left != s.limits.BufferBytes {
 			t.Errorf("%d bytes of the budget were not given back", s.limits.BufferBytes-left)
 		}
@@ -375,7 +396,9 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 }
 
 // with is the guard for a part of the test.
-func (g *guard) with(t testing.TB) *guard { return &guard{g.Server, g.settings, t, g.reg, g.log} }
+func (g *guard) with(t testing.TB) *guard {
+	return &guard{g.Server, g.settings, t, g.reg, g.log, g.refs}
+}
 
 // checkPrivacy: no address reaches the log or the metrics, whatever the test.
 func (g *guard) checkPrivacy() {
@@ -387,6 +410,17 @@ func (g *guard) checkPrivacy() {
 	for name, text := range map[string]string{"log": g.log.String(), "metrics": string(metrics)} {
 		if strings.Contains(text, "@") || strings.Contains(text, ".example") {
 			g.t.Errorf("the %s holds an address or a domain:\n%s", name, text)
+		}
+	}
+}
+
+// checkReferences: each reference that a client was told is in the log.
+func (g *guard) checkReferences() {
+	g.t.Helper()
+	log := g.log.String()
+	for _, ref := range g.refs.refs {
+		if !strings.Contains(log, "ref="+ref) {
+			g.t.Errorf("a client was told the reference %s, which is not in the log:\n%s", ref, log)
 		}
 	}
 }
@@ -429,6 +463,7 @@ type client struct {
 	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
+	refs *told
 }
 
 func (g *guard) tryDial() (net.Conn, error) { return net.Dial("tcp", g.Addr(0).String()) }
@@ -441,7 +476,7 @@ func (g *guard) dial() *client {
 	}
 	g.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{g.t, conn, bufio.NewReader(conn)}
+	return &client{g.t, conn, bufio.NewReader(conn), g.refs}
 }
 
 // greeted is a client that has said EHLO.
@@ -460,7 +495,8 @@ func (c *client) send(s string) {
 	}
 }
 
-// reply reads one reply, its lines joined by LF; "" is the end.
+// reply reads one reply, its lines joined by LF, without its reference; "" is the
+// end.
 func (c *client) reply() string {
 	c.t.Helper()
 	var lines []string
@@ -474,7 +510,7 @@ func (c *client) reply() string {
 		}
 		lines = append(lines, strings.TrimSuffix(line, "\r\n"))
 		if len(line) < 4 || line[3] != '-' {
-			return strings.Join(lines, "\n")
+			return c.refs.cut(strings.Join(lines, "\n"))
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (m *passage) hold() reply {
 func (m *passage) holdBody(held *spool) (r reply, stop bool) {
 	for rest := m.piece[m.start:]; ; rest = m.piece {
 		if _, err := held.Write(rest); err != nil {
-			return m.overLimit(faultSpool, ownReply(replySpool)), true
+			return m.notHeld(err), true
 		}
 		if m.last {
 			break
@@ -59,9 +59,20 @@ func (m *passage) holdBody(held *spool) (r reply, stop bool) {
 		m.keepAwake()
 	}
 	if _, err := held.Write(finalDot); err != nil {
-		return m.overLimit(faultSpool, ownReply(replySpool)), true
+		return m.notHeld(err), true
 	}
 	return reply{}, false
+}
+
+// notHeld stops a message that there is no room for. That is neither the client's
+// fault nor one of its limits.
+func (m *passage) notHeld(err error) reply {
+	if outOfDescriptors(err) {
+		m.fault(faultDescriptors)
+		return m.finish(outcomeUpstreamFailed, ownReply(replyNoDescriptors))
+	}
+	m.faultDetail(faultSpool, Reason(err))
+	return m.finish(outcomeUpstreamFailed, ownReply(replySpool))
 }
 
 // keepAwake asks something of an upstream that has a transaction open and hears

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
 
 // Status serves /metrics, /livez and /readyz.
@@ -19,7 +20,7 @@ type Status struct {
 
 // NewStatus listens on addr and serves the metrics; ready answers /readyz.
 func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := listenForStatus(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +36,63 @@ func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
 	})
 	s := &Status{listener: l, done: make(chan struct{}), server: &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 	}}
+	s.server.SetKeepAlivesEnabled(false) // who has asked makes room for who asks next
 	go func() {
 		defer close(s.done)
 		s.server.Serve(l)
 	}()
 	return s, nil
+}
+
+// maxStatusConns is how many may be open: mail is not to lack what questions about
+// it take.
+const maxStatusConns = 10
+
+// A statusListener has a descriptor of its own, to answer when there is no other.
+type statusListener struct {
+	net.Listener
+	kept kept
+}
+
+func listenForStatus(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &statusListener{Listener: l}
+	s.kept.hold()
+	return netutil.LimitListener(s, maxStatusConns), nil
+}
+
+func (l *statusListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if !outOfDescriptors(err) {
+		return conn, err
+	}
+	lent, none := l.kept.accept(l.Listener)
+	if none != nil {
+		return nil, err // with a pause, the server tries again
+	}
+	return &lentConn{lent, l}, nil
+}
+
+func (l *statusListener) Close() error {
+	l.kept.release()
+	return l.Listener.Close()
+}
+
+// A lentConn has the descriptor that was kept.
+type lentConn struct {
+	net.Conn
+	from *statusListener
+}
+
+func (c *lentConn) Close() error {
+	err := c.Conn.Close()
+	c.from.kept.hold()
+	return err
 }
 
 // Addr returns where the status is served.
@@ -50,7 +101,11 @@ func (s *Status) Addr() net.Addr { return s.listener.Addr() }
 // CheckAlive asks /livez as a client does; the error says that it is not
 // answered before ctx ends.
 func (s *Status) CheckAlive(ctx context.Context) error {
-	return ask(ctx, s.Addr().String(), "/livez")
+	err := ask(ctx, s.Addr().String(), "/livez")
+	if outOfDescriptors(err) { // for the question: that says nothing of the answer
+		return nil
+	}
+	return err
 }
 
 // Close ends it.

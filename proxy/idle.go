@@ -29,7 +29,7 @@ func (s *session) relayIdle(verb string, line []byte) []byte {
 		s.w.instead = r.raw
 		return []byte(forLibrary[verb])
 	}
-	s.w.say(r.raw)
+	s.w.say(s.refer(r).raw)
 	return nil
 }
 
@@ -81,7 +81,7 @@ func greetingOf(verb string, line []byte) greeting {
 
 func (s *session) greetingFailed(err error) {
 	if !refusesGreeting(err) {
-		s.w.say(s.lost(err, replyLost).raw)
+		s.w.say(s.refer(s.lost(err, replyLost)).raw)
 		return
 	}
 	s.w.errors++

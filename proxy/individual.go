@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -55,12 +56,10 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 // many recipients have one.
 func (m *passage) sendCopies(held *spool) reply {
 	reset := m.up != nil
-	switch {
-	case reset:
-	case !m.renewable() || m.connectAnew() != nil:
-		return m.finish(outcomeUpstreamFailed, ownReply(replyLostInMessage, m.dialer.host(), "connection lost"))
-	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
-		return m.finish(outcomeUpstreamFailed, ownReply(replyOffersLess))
+	if !reset {
+		if r, stop := m.reconnect(); stop {
+			return r
+		}
 	}
 	id := m.verdict.Identity
 	recipients := distinct(m.rcpts)
@@ -76,6 +75,25 @@ func (m *passage) sendCopies(held *spool) reply {
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
+}
+
+// reconnect gets the copies another way upstream, the first one having been lost.
+func (m *passage) reconnect() (r reply, stop bool) {
+	err := net.ErrClosed
+	if m.renewable() {
+		err = m.connectAnew()
+	}
+	switch {
+	case errors.Is(err, errNoDescriptors):
+		r = ownReply(replyNoDescriptors)
+	case err != nil:
+		r = ownReply(replyLostInMessage, m.dialer.host(), "connection lost")
+	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
+		r = ownReply(replyOffersLess)
+	default:
+		return reply{}, false
+	}
+	return m.finish(outcomeUpstreamFailed, r), true
 }
 
 // beginSend begins a send, or takes up an unfinished one. All that are to be served
@@ -221,7 +239,9 @@ func (r *run) transact(to recipient) (reply, error) {
 		return reply{}, err
 	}
 	r.dataOpen, r.inside = false, false
-	return r.up.messageReply()
+	last, err := r.up.messageReply()
+	r.trace("upstream", "command", "message", "reply", last.code)
+	return last, err
 }
 
 // patience is how long the upstream may think about the commands of a copy: it

@@ -21,7 +21,7 @@ func dialUnix(t *testing.T, path string) *client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{t, conn, bufio.NewReader(conn)}
+	return &client{t, conn, bufio.NewReader(conn), nil}
 }
 
 func onSocket(path string, mode os.FileMode) func(*setup) {
@@ -71,7 +71,7 @@ func TestTheSocketFileOfADeadProcessIsReplaced(t *testing.T) {
 func TestASocketInUseIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "guard.sock")
 	newGuard(t, newUpstream(t), onSocket(path, 0o600))
-	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: another process listens on "+path {
+	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: cannot listen: another process listens on "+path {
 		t.Errorf("got %v", err)
 	}
 	dialUnix(t, path).want("220")
@@ -82,7 +82,7 @@ func TestAFileAtThePathOfASocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: "+path+" is there already and is no socket" {
+	if err := tryStart(t, Route{Listen: UnixPrefix + path, SocketMode: 0o600}); err == nil || err.Error() != "route test: cannot listen: "+path+" is there already and is no socket" {
 		t.Errorf("got %v", err)
 	}
 	if text, err := os.ReadFile(path); string(text) != "mine" {
@@ -147,7 +147,7 @@ func TestAnIPv4ClientOfAnIPv6ListenerIsKnownByItsIPv4Address(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	(&client{t, conn, bufio.NewReader(conn)}).want("220")
+	(&client{t, conn, bufio.NewReader(conn), nil}).want("220")
 }
 
 func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
@@ -160,7 +160,7 @@ func TestARouteIntoAListenerOnAllAddressesIsNoLoop(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.SetDeadline(time.Now().Add(patience))
-		c := &client{t, conn, bufio.NewReader(conn)}
+		c := &client{t, conn, bufio.NewReader(conn), nil}
 		c.want("220")
 		c.cmd("EHLO client.test", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it is sendguard itself")
 		conn.Close()

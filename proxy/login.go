@@ -57,24 +57,26 @@ func (a *account) current() string {
 // each client.
 const rereadPause = 10 * time.Second
 
-// renew reads the password again after the upstream refused it, and reports
-// whether it is another one now. Of many sessions only the first reads.
-func (a *account) renew(ctx context.Context, refused string) bool {
+// renew reads the password again that the upstream refused, once for all sessions.
+// The error says that there is no other one, as far as can be known.
+func (a *account) renew(ctx context.Context, refused string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.password != refused {
-		return true
+		return nil
 	}
 	if a.reread == nil || !a.readAt.IsZero() && time.Since(a.readAt) < rereadPause {
-		return false
+		return errLoginRefused
 	}
 	password, err := a.reread(ctx)
-	a.readAt = time.Now()
-	if err != nil || password == refused {
-		return false
+	if outOfDescriptors(err) {
+		return errNoDescriptors
+	}
+	if a.readAt = time.Now(); err != nil || password == refused {
+		return errLoginRefused
 	}
 	a.password = password
-	return true
+	return nil
 }
 
 var (
@@ -100,12 +102,14 @@ func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (
 	}
 	password := d.account.current()
 	err = d.account.logIn(u, password)
-	if err == errLoginRefused && d.account.renew(ctx, password) {
+	if err == errLoginRefused {
 		u.conn.Close() // many servers take one attempt only
-		if u, err = d.open(ctx, as, opened); err != nil {
-			return nil, err
+		if err = d.account.renew(ctx, password); err == nil {
+			if u, err = d.open(ctx, as, opened); err != nil {
+				return nil, err
+			}
+			err = d.account.logIn(u, d.account.current())
 		}
-		err = d.account.logIn(u, d.account.current())
 	}
 	if err != nil {
 		u.conn.Close()

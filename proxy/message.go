@@ -52,6 +52,7 @@ func (s *session) Data(io.Reader) error {
 		return s.answer(ownReply(replyBuffersFull))
 	}
 	defer body.release()
+	s.event.logged = true // by record
 	start := time.Now()
 	s.w.takeBody()
 	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
@@ -169,6 +170,7 @@ func (m *passage) breakOff() {
 func (m *passage) lastReply() reply {
 	m.dataOpen = false
 	r, err := m.up.messageReply()
+	m.trace("upstream", "command", "message", "reply", r.code)
 	if err != nil {
 		m.outcome = outcomeUpstreamFailed
 		return m.lost(err, replyUnknown)
@@ -216,9 +218,12 @@ func (m *passage) upstreamLost(err error) reply {
 func (m *passage) brokeOff(err error) reply {
 	m.outcome = outcomeClientFailed
 	m.hangUp()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		m.w.endWith(replyStalled, faultClientTimeout)
-	} else {
+	switch {
+	case errors.Is(err, errLineEnds):
+		m.w.endFor(replyLineEnds, faultLineEnds)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		m.w.endFor(replyStalled, faultClientTimeout)
+	default:
 		m.w.fail(faultClientGone)
 	}
 	return ownReply(replyStalled)
@@ -227,7 +232,7 @@ func (m *passage) brokeOff(err error) reply {
 // record counts and logs a message that has come to its end.
 func (m *passage) record(took time.Duration) {
 	m.metrics.message(m, took)
-	attrs := []any{"route", m.Name, "outcome", string(m.outcome), "size", m.body.size, "duration", took.Round(time.Microsecond)}
+	attrs := []any{"outcome", string(m.outcome), "size", m.body.size, "duration", took.Round(time.Microsecond)}
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)
@@ -235,5 +240,8 @@ func (m *passage) record(took time.Duration) {
 	if n, counted := m.judge.InBody(); counted {
 		attrs = append(attrs, "in_body", n)
 	}
-	m.log.Info("message", attrs...)
+	if m.event.ref != "" {
+		attrs = append(attrs, "ref", m.event.ref)
+	}
+	m.journal.Info("message", attrs...)
 }

@@ -28,6 +28,7 @@ const (
 	faultUpstreamClosed    fault = "upstream_closed"
 	faultClientGone        fault = "client_gone"
 	faultClientTimeout     fault = "client_timeout"
+	faultLineEnds          fault = "line_ends" // of a message, so that it has no end
 	faultLineTooLong       fault = "line_too_long"
 	faultHeaderTooLarge    fault = "header_too_large"
 	faultHeaderLineTooLong fault = "header_line_too_long"
@@ -46,14 +47,15 @@ const (
 	faultPanic             fault = "panic"
 	faultState             fault = "state" // of unfinished sends
 	faultSpool             fault = "spool"
+	faultDescriptors       fault = "descriptors" // none is left
 )
 
 var faults = []fault{
 	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
-	faultClientGone, faultClientTimeout, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
+	faultClientGone, faultClientTimeout, faultLineEnds, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
-	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool,
+	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool, faultDescriptors,
 }
 
 // upstreamCommands are what an upstream replies to; "connect" is its greeting,
@@ -190,6 +192,8 @@ func (m *Metrics) replied(route, command string, code int) {
 func (m *Metrics) connected(route string, err error) {
 	result := "ok"
 	switch {
+	case errors.Is(err, errNoDescriptors): // nothing was tried
+		return
 	case errors.As(err, new(*refusal)), errors.Is(err, errLoginRefused):
 		result = "refused"
 	case err != nil:

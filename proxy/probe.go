@@ -16,7 +16,7 @@ import (
 // where it refused.
 func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
 	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect) // somebody waits for it
-	d := &dialer{Upstream: u, tls: u.tlsConfig(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
+	d := &dialer{Upstream: u, tls: u.tlsConfig(), old: u.newOldTLS(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
 	up, err := d.dial(ctx, greeting{name: localName}, func(net.Conn) {})
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -25,6 +24,7 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 		set.routes = append(set.routes, &route{Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r), dialer: &dialer{
 			Upstream: r.Upstream,
 			tls:      r.Upstream.tlsConfig(),
+			old:      r.Upstream.newOldTLS(),
 			limits:   &set.limits,
 			account:  newAccount(r.Upstream.Login),
 			own:      s.owns,
@@ -62,6 +62,7 @@ func (s *Server) enforce(next *settings) error {
 		}
 		return err
 	}
+	s.kept.hold()
 	for _, r := range next.routes {
 		s.metrics.zero(r.Name)
 		for _, rule := range next.policy.RuleNames() {
@@ -91,19 +92,23 @@ func (s *Server) enforce(next *settings) error {
 func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 	for _, r := range next.routes {
 		if r.TLS != nil {
-			if r.tls, err = r.TLS.config(r.log.With("route", r.Name)); err != nil {
-				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
+			if r.tls, err = r.tlsConfig(); err != nil {
+				return fresh, r.tlsError(err)
 			}
 		}
 		if r.entrance = s.entrances[r.place()]; r.entrance == nil {
 			if r.entrance, err = r.openEntrance(); err != nil {
+				failed := r.listenError(err)
 				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
-					err = fmt.Errorf("%w (where sendguard itself has that port on another address, restart it)", err)
+					failed.hint = " (where sendguard itself has that port on another address, restart it)"
 				}
-				return fresh, fmt.Errorf("route %s: %w", r.Name, err)
+				return fresh, failed
 			}
 			fresh = append(fresh, r)
 		}
+	}
+	if err := s.fitConnections(next); err != nil {
+		return fresh, err
 	}
 	return fresh, s.chmod(next)
 }
@@ -117,7 +122,7 @@ func (s *Server) chmod(next *settings) error {
 			continue
 		}
 		if err := os.Chmod(path, r.SocketMode); err != nil {
-			return fmt.Errorf("route %s: %w", r.Name, err)
+			return r.listenError(err)
 		}
 	}
 	return nil

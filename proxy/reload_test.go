@@ -55,7 +55,7 @@ func (g *guard) dialAt(addr net.Addr) *client {
 	}
 	g.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{g.t, conn, bufio.NewReader(conn)}
+	return &client{g.t, conn, bufio.NewReader(conn), g.refs}
 }
 
 func TestAPolicyHoldsFromTheNextMailOn(t *testing.T) {
@@ -136,7 +136,7 @@ func TestTLSAndUsersAreThoseOfTheNextConnection(t *testing.T) {
 	before := g.greeted()
 	g.mustReload(u, nil, p.on, withUsers(usersFile(t, "bob:"+newHash("sesame"))))
 	conn := tls.Client(g.dial().conn, p.config())
-	after := &client{t, conn, bufio.NewReader(conn)}
+	after := &client{t, conn, bufio.NewReader(conn), nil}
 	after.want("220")
 	after.cmd("EHLO client.test", "250")
 	for c, name := range map[*client]string{before: "alice", after: "bob"} {

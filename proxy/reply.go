@@ -18,8 +18,10 @@ const (
 	replyStopping       = "421 4.3.2 sendguard is shutting down, try again in a moment\r\n"
 	replyTooManyConns   = "421 4.7.0 Too many connections, try again later\r\n"
 	replyTooManyErrors  = "421 4.7.0 Too many errors\r\n"
+	replyInternal       = "421 4.3.0 Not sent: sendguard has made a mistake, try again\r\n"
 	replyIdle           = "421 4.4.2 Idle for too long\r\n"
 	replyStalled        = "421 4.4.2 Not sent: the message stopped coming in\r\n"
+	replyLineEnds       = "421 4.4.2 Not sent: the message did not end, its line ends are bare CR or LF. Its lines must end in CR LF.\r\n"
 	replyOutOfStep      = "421 4.7.0 A message came without leave to send it\r\n"
 	replyReconnect      = "421 4.4.2 The connection to the server was closed, connect again\r\n"
 	replySessionEnded   = "421 4.4.2 The server ended the session, connect again: %s\r\n"
@@ -53,6 +55,7 @@ const (
 	replyAuthBusy       = "454 4.7.0 Too many logins at this moment, try again\r\n"
 	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"
 	replyBuffersFull    = "452 4.3.1 Not sent: too much is being sent at this moment, try again\r\n"
+	replyNoDescriptors  = "421 4.3.2 Not sent: sendguard has no file descriptor left, try again in a moment\r\n"
 	replyNoMemory       = "421 4.3.1 Too much is being sent at this moment, try again\r\n"
 	replyHeaderTooLarge = "552 5.3.4 Not sent: the header of this message is too large (limit %d bytes)\r\n"
 	replyHeaderLine     = "554 5.6.0 Not sent: the header has a line that is too long (limit %d bytes)\r\n"
@@ -110,12 +113,13 @@ func overLimit(v *policy.Verdict) string {
 	return b.String()
 }
 
-// ownReply makes a reply of a line of the table above.
+// ownReply makes a reply of a line of the table above. Where it refuses it is
+// told with a reference, see session.refer.
 func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
 
 func newReply(raw []byte) reply {
 	code, _, _ := replyLine(raw)
-	return reply{code, raw}
+	return reply{code: code, raw: raw, own: true}
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a
@@ -133,6 +137,9 @@ func (r reply) smtpError() error {
 func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return r.reply
+	}
+	if errors.Is(err, errNoDescriptors) {
+		return ownReply(replyNoDescriptors)
 	}
 	if errors.Is(err, errSpool) {
 		return ownReply(replySpool)

@@ -12,6 +12,8 @@ import (
 // here. The line that goes upstream is the client's, and what is wrong with it
 // is the upstream's to say.
 func (s *session) screen(line []byte) []byte {
+	s.event = event{}
+	s.traceCommand(line)
 	if s.auth.open { // base64 can spell any verb
 		return s.screenResponse(line)
 	}
@@ -22,7 +24,7 @@ func (s *session) screen(line []byte) []byte {
 	case isHTTP(verb, line):
 		s.w.fail(faultHTTP)
 	case verb == "BDAT": // its chunk follows, whatever the answer
-		s.w.endWith(replyBdat, faultBdat)
+		s.w.endFor(replyBdat, faultBdat)
 	case verb == "" || hasControls(line):
 		s.w.refuse(replyBadCommand)
 	case verb == "STARTTLS":
@@ -39,6 +41,30 @@ func (s *session) screen(line []byte) []byte {
 		return s.screenOrdered(verb, line)
 	}
 	return nil
+}
+
+// traceCommand is trace for what the client says. Of words that are no verbs it
+// keeps silent: they may be anything.
+func (s *session) traceCommand(line []byte) {
+	if !s.traced {
+		return
+	}
+	verb := verbOf(line)
+	switch {
+	case s.auth.open:
+		verb = "response"
+	case forLibrary[verb] == "" && verb != "NOOP" && verb != "VRFY" && verb != "STARTTLS" && verb != "BDAT":
+		verb = "unknown"
+	}
+	s.trace("client", "verb", verb, "bytes", len(line))
+}
+
+// traceReply is trace for what the client is told.
+func (s *session) traceReply(raw []byte) {
+	if s.traced {
+		code, _, _ := replyLine(bytes.TrimRight(raw, "\r\n"))
+		s.trace("told", "reply", code, "bytes", len(raw))
+	}
 }
 
 // screenOrdered is for the commands whose order the library keeps. What needs
@@ -86,7 +112,7 @@ func (s *session) replied() {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false
 	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
-		s.w.instead = outOfOrder[verb]
+		s.w.instead = s.refer(newReply([]byte(outOfOrder[verb]))).raw
 		s.w.errors++
 	case verb == "EHLO" && s.caps != nil:
 		s.w.instead = s.ehloReply()
@@ -97,9 +123,9 @@ func (s *session) replied() {
 
 // outOfOrder are the replies to commands that the library refused since they
 // came too early (RFC 5321 section 4.1.4).
-var outOfOrder = map[string][]byte{
-	"DATA": []byte(replyNoRecipients),
-	"RCPT": []byte(replyNoMail),
+var outOfOrder = map[string]string{
+	"DATA": replyNoRecipients,
+	"RCPT": replyNoMail,
 }
 
 // tlsHandshake is the first byte of TLS (RFC 8446 section 5.1).

@@ -45,6 +45,7 @@ type Route struct {
 	AuthRequired  bool           // MAIL is taken after a login only
 	UsersFile     string         // who may log in here, as CheckUsersFile takes it; "": the upstream knows. Not with Relay
 	ProxyProtocol bool           // connections begin with a PROXY header
+	LogClient     bool           // the log has the address of the client
 	Upstream      Upstream
 }
 
@@ -54,11 +55,15 @@ type Server struct {
 	log     *slog.Logger
 	buffers *budget
 	checks  chan struct{} // of passwords, as many as may be made at once
+	kept    kept          // for a client that would find no descriptor
 	sends   *unfinished.Sends
 
 	inForce   atomic.Pointer[settings]
 	changing  sync.Mutex // held over a start, a reload, and the begin of a stop
 	entrances map[string]*entrance
+
+	numbered atomic.Uint64 // sessions, for the log
+	repeats  repeats
 
 	ctx      context.Context // for all that goes upstream
 	cancel   context.CancelFunc
@@ -143,6 +148,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	<-done
+	s.kept.release()
+	s.repeats.close()
 	s.inForce.Load().closePools()
 	return err
 }
@@ -218,7 +225,7 @@ func (l panicLog) Printf(_ string, args ...any) {
 			stack = string(b)
 		}
 	}
-	l.s.log.Error("internal error", "route", l.s.Name, "stack", stack)
+	l.s.journal.Error("internal error", "ref", l.s.reference(), "stack", stack)
 }
 
 func (l panicLog) Println(...any) {}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -23,6 +24,13 @@ type session struct {
 	*route
 	w      *wire
 	client net.Conn // its socket, for kill; below TLS where there is any
+
+	number      uint64
+	journal     *slog.Logger // for the lines that are about this session
+	shownClient string       // in them; "": not to be
+	traced      bool         // the log has the conversation
+	event       event        // the client's last command
+	mailBegun   bool         // it has said MAIL
 
 	helo       greeting          // the client's last one
 	up         *upstream         // nil before EHLO, and once it is lost
@@ -52,11 +60,11 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	}
 	s.helo = greetingOf(verbOf(s.w.line), s.w.line)
 	if err := s.connect(); err != nil {
-		r := errorReply(err, replyLost, s.dialer.host())
+		r := s.refer(errorReply(err, replyLost, s.dialer.host()))
 		if refusesGreeting(err) {
 			s.w.errors++
 		} else {
-			s.w.farewell = string(r.raw)
+			s.w.farewell = r
 		}
 		return nil, s.answer(r)
 	}
@@ -114,6 +122,7 @@ const localName = "localhost"
 
 // Mail relays MAIL.
 func (s *session) Mail(string, *smtp.MailOptions) error {
+	s.mailBegun = true
 	if s.mustLogIn() {
 		return s.answer(ownReply(replyAuthRequired))
 	}
@@ -191,11 +200,22 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 		return reply{}, net.ErrClosed
 	}
 	s.w.flush()
-	return s.up.command(name, line)
+	r, err := s.up.command(name, line)
+	s.trace("upstream", "command", name, "reply", r.code)
+	return r, err
+}
+
+// trace logs a step of the conversation, for log.level debug: verbs, codes and
+// sizes.
+func (s *session) trace(who string, attrs ...any) {
+	if s.traced {
+		s.journal.Debug(who, attrs...)
+	}
 }
 
 // answer has the client told a reply, and tells the library.
 func (s *session) answer(r reply) error {
+	r = s.refer(r)
 	s.w.instead = r.raw
 	return r.smtpError()
 }
@@ -219,7 +239,7 @@ func (s *session) hangUp() {
 	s.dataOpen = false
 	s.w.setInside(false)
 	if !s.renewable() {
-		s.w.farewell = replyReconnect
+		s.w.farewell = ownReply(replyReconnect)
 	}
 }
 
@@ -242,6 +262,7 @@ func (s *session) Reset() {
 	if len(s.w.slot) > 0 { // the reply to a message need not wait
 		s.w.settle()
 	}
+	s.event = event{} // the message has had its reply
 	r, err := s.ask("rset", []byte("RSET\r\n"))
 	if err == nil && !r.ok() {
 		s.faultDetail(faultUpstreamClosed, "it refused RSET")
@@ -265,7 +286,7 @@ func (s *session) sayNext(r reply) {
 		_, words := enhanced(r)
 		r = ownReply(replySessionEnded, words)
 	}
-	s.w.farewell = string(r.raw)
+	s.w.farewell = s.refer(r)
 }
 
 // Logout is called at QUIT and when the connection ends. The client is not
@@ -308,12 +329,12 @@ func (s *session) kill() {
 
 func (s *session) fault(f fault) { s.faultDetail(f, "") }
 
-// faultDetail counts and logs a fault; the detail names no host and no address.
+// faultDetail counts and logs a fault; the detail names no address of mail.
 func (s *session) faultDetail(f fault, detail string) {
 	s.metrics.fault(s.Name, f)
-	attrs := []any{"route", s.Name, "fault", string(f)}
+	attrs := []any{"fault", string(f)}
 	if detail != "" {
 		attrs = append(attrs, "detail", detail)
 	}
-	s.log.Warn("fault", attrs...)
+	s.logEvent(slog.LevelWarn, faultWords[f], attrs...)
 }

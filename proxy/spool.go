@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
@@ -32,18 +33,37 @@ func (s *spool) Write(b []byte) (int, error) {
 	return s.file.Write(b)
 }
 
-// spill goes over to a file, with what is in memory. The file has no name any
-// more when the first byte is written: whatever happens to us, nothing is left
-// of it.
+// newSpoolFile makes a file that has no name any more when the first byte is
+// written: whatever happens to us, nothing is left of it.
+func newSpoolFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "sendguard-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// TrySpool makes a file as messages are held in, and lets it go. dir "" is the
+// system's temporary folder.
+func TrySpool(dir string) error {
+	f, err := newSpoolFile(dir)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// spill goes over to a file, with what is in memory.
 func (s *spool) spill() error {
-	f, err := os.CreateTemp(s.dir, "sendguard-")
+	f, err := newSpoolFile(s.dir)
 	if err != nil {
 		return err
 	}
 	s.file = f
-	if err := os.Remove(f.Name()); err != nil {
-		return err
-	}
 	_, err = f.Write(s.memory)
 	s.memory = nil
 	s.room.giveBack()
@@ -67,7 +87,7 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return errSpool
+			return fmt.Errorf("%w: %s", errSpool, Reason(err))
 		}
 	}
 }

@@ -25,6 +25,8 @@ func (w *wire) settle() {
 	said := w.slot
 	if len(said) > 0 && len(w.instead) > 0 && (w.instead[0] >= '4') == (said[0] >= '4') {
 		said = w.instead
+	} else if bytes.HasPrefix(said, []byte("421")) { // the library's own: a panic
+		said = w.refer(ownReply(replyInternal), "")
 	}
 	w.say(said)
 	w.slot, w.instead = w.slot[:0], nil
@@ -33,24 +35,27 @@ func (w *wire) settle() {
 // say sends a reply to the client. 421 ends the connection (RFC 5321 section
 // 3.8), unless it will be said again at the next command.
 func (w *wire) say(reply []byte) {
-	if bytes.HasPrefix(reply, []byte("421")) && string(reply) != w.farewell {
+	if bytes.HasPrefix(reply, []byte("421")) && !bytes.Equal(reply, w.farewell.raw) {
 		w.ending = true
 	}
-	w.out = append(w.out, reply...)
+	if w.out = append(w.out, reply...); len(reply) > 0 {
+		w.told(reply)
+	}
 }
 
 // refuse answers a command that the library is not given.
-func (w *wire) refuse(reply string) {
-	w.say([]byte(reply))
+func (w *wire) refuse(line string) {
+	w.say(w.refer(newReply([]byte(line)), ""))
 	w.errors++
 }
 
-// endWith tells the client why the connection ends and ends it.
-func (w *wire) endWith(reply string, f fault) {
-	if f != "" {
-		w.onFault(f)
-	}
-	w.say([]byte(reply))
+// endFor tells the client why the connection ends, with a line of our own, and
+// ends it.
+func (w *wire) endFor(line string, f fault) { w.endWith(w.refer(newReply([]byte(line)), f)) }
+
+// endWith tells the client the last reply and ends the connection.
+func (w *wire) endWith(reply []byte) {
+	w.say(reply)
 	w.flush()
 	w.linger()
 	w.end()

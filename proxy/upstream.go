@@ -33,6 +33,7 @@ type upstream struct {
 type reply struct {
 	code int
 	raw  []byte // with CRLF after each line
+	own  bool   // it is ours, and without its reference yet
 }
 
 // text returns what a reply says, without the code, its lines parted by LF.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,14 +20,22 @@ import (
 // certificate makes an authority and a certificate of it for a name.
 func certificate(t *testing.T, name string, until time.Time) (*x509.CertPool, tls.Certificate) {
 	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificateOf(t, key, name, until)
+}
+
+// certificateOf is certificate with a given key.
+func certificateOf(t *testing.T, key crypto.Signer, name string, until time.Time) (*x509.CertPool, tls.Certificate) {
+	t.Helper()
 	fatal := func(err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	fatal(err)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	fatal(err)
 	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour), KeyUsage: x509.KeyUsageCertSign}
@@ -38,7 +47,7 @@ func certificate(t *testing.T, name string, until time.Time) (*x509.CertPool, tl
 	if ip := net.ParseIP(name); ip != nil {
 		leaf.DNSNames, leaf.IPAddresses = nil, []net.IP{ip}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	fatal(err)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)

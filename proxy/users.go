@@ -130,17 +130,25 @@ func (u *users) refresh() error {
 }
 
 // lookup returns what to check a password with. For a name that is not there
-// it is another one's hash, so that the time tells nothing.
-func (u *users) lookup(name string) (h *passwordHash, known bool) {
+// it is another one's hash, so that the time tells nothing. Where the file cannot
+// be read for want of a descriptor, what it said before may be wrong by now, and
+// the reason soon be gone: that is an error.
+func (u *users) lookup(name string) (h *passwordHash, known bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err := u.refresh(); err != nil {
+	switch err := u.refresh(); {
+	case outOfDescriptors(err):
+		return nil, false, errNoDescriptors
+	case err != nil:
 		u.onError(err)
 	}
 	if h, known = u.hashes[name]; !known {
 		h = u.decoy
 	}
-	return h, known
+	if h == nil {
+		return nil, false, errNoUsers
+	}
+	return h, known, nil
 }
 
 var (
@@ -151,9 +159,9 @@ var (
 // check reports whether a password is that of a user. An error says that this
 // cannot be known now.
 func (u *users) check(ctx context.Context, name, password string) (bool, error) {
-	h, known := u.lookup(name)
-	if h == nil {
-		return false, errNoUsers
+	h, known, err := u.lookup(name)
+	if err != nil {
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()

@@ -33,18 +33,20 @@ type wire struct {
 	instead []byte // what the client is told instead, if it says the same thing
 	out     []byte // settled, not yet sent
 
-	screen  func(line []byte) []byte // what the library is given of a command; nil: nothing
-	replied func()                   // the library is done with a command
+	screen  func(line []byte) []byte  // what the library is given of a command; nil: nothing
+	replied func()                    // the library is done with a command
+	refer   func(reply, fault) []byte // counts and logs why the connection ends, or a command is refused; what is told of it
 	onFault func(fault)
-	begin   func() // what comes before the greeting
+	told    func(reply []byte) // is called with each
+	begin   func()             // what comes before the greeting
 	onClose func()
 
-	body     bool   // the last command was DATA, and its message is not taken yet
-	dotDue   bool   // the body is taken: the library is given its final dot
-	farewell string // what the client is told at its next command, then the end
-	ending   bool   // ends as soon as the client has been told why
-	ended    bool   // nothing more is read or said
-	errors   int    // what the client got wrong since its last accepted message
+	body     bool  // the last command was DATA, and its message is not taken yet
+	dotDue   bool  // the body is taken: the library is given its final dot
+	farewell reply // what the client is told at its next command, then the end
+	ending   bool  // ends as soon as the client has been told why
+	ended    bool  // nothing more is read or said
+	errors   int   // what the client got wrong since its last accepted message
 
 	mu       sync.Mutex
 	waiting  bool // for a command, outside of a transaction
@@ -88,9 +90,9 @@ func (w *wire) next() error {
 		w.shrink()
 		switch {
 		case w.ending:
-			w.endWith("", "")
+			w.endWith(nil)
 		case w.errors > maxCommandErrors:
-			w.endWith(replyTooManyErrors, faultTooManyErrors)
+			w.endFor(replyTooManyErrors, faultTooManyErrors)
 		}
 		if w.ended {
 			return errEnded
@@ -98,7 +100,7 @@ func (w *wire) next() error {
 		if w.body && len(w.in) > 0 {
 			// The library refused DATA, or the session did, and the client
 			// did not wait: what follows is a message, not commands.
-			w.endWith(replyOutOfStep, faultOutOfStep)
+			w.endFor(replyOutOfStep, faultOutOfStep)
 			continue
 		}
 		w.body = false
@@ -107,8 +109,8 @@ func (w *wire) next() error {
 			w.failRead(err)
 			continue
 		}
-		if w.farewell != "" && !isVerb(line, "QUIT") {
-			w.endWith(w.farewell, "")
+		if w.farewell.code != 0 && !isVerb(line, "QUIT") {
+			w.endWith(w.refer(w.farewell, ""))
 			continue
 		}
 		w.line = append(append(w.line[:0], bytes.TrimRight(line, "\r\n")...), crlf...)
@@ -123,13 +125,13 @@ func (w *wire) next() error {
 func (w *wire) failRead(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
-		w.endWith(replyLineTooLong, faultLineTooLong)
+		w.endFor(replyLineTooLong, faultLineTooLong)
 	case errors.Is(err, errBuffersFull):
-		w.endWith(replyNoMemory, faultBuffersFull)
+		w.endFor(replyNoMemory, faultBuffersFull)
 	case errors.Is(err, errStopping):
-		w.endWith(replyStopping, "")
+		w.endFor(replyStopping, "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.endWith(replyIdle, faultClientTimeout)
+		w.endFor(replyIdle, faultClientTimeout)
 	default: // gone; without QUIT, as many clients do
 		w.end()
 	}

@@ -10,10 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -27,9 +25,13 @@ func checkCommand() *cobra.Command {
 		Use:   "check [FILE...]",
 		Short: "Say what would happen to messages that are in files",
 		Long: `Reads messages and says what the guard would do with each. A FILE is a
-message (.eml), an mbox, a Maildir, a folder of any of these, or - for standard
-input, which is also read where no FILE is named. No message is changed or sent,
-and no addresses or subjects are shown.
+message (.eml, .emlx), an mbox, a Maildir, a folder of any of these, or - for
+standard input, which is also read where no FILE is named. No message is changed
+or sent, and no addresses or subjects are shown.
+
+Files in folders that are no mail (indexes, settings, compressed ones) are named
+on standard error and left out; the summary counts them. One that you name
+yourself could not be read.
 
 Without a configuration the default policy decides. To choose a limit, run it
 over the mail that you sent:   sendguard check --summary Maildir/.Sent
@@ -72,7 +74,7 @@ func configOrDefaults(named string) (*config.Config, error) {
 // A report takes what was decided, and prints it.
 type report interface {
 	add(checked)
-	finish()
+	finish(noMail int)
 }
 
 // A checked message has its verdict.
@@ -98,14 +100,14 @@ func newReport(out io.Writer, format string, summary bool, c *config.Config) (re
 
 // A checker reads messages and has the policy decide on each.
 type checker struct {
-	policy *policy.Policy
-	limits archive.Limits
-	report report
-	stdin  io.Reader
-	stderr io.Writer
-	bar    bar
+	policy  *policy.Policy
+	options archive.Options
+	report  report
+	stdin   io.Reader
+	stderr  io.Writer
+	bar     bar
 
-	messages, refused, unreadable int
+	messages, refused, unreadable, noMail int
 }
 
 // check reports on all messages of what was named.
@@ -114,8 +116,8 @@ func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, na
 	if err != nil {
 		return err
 	}
-	limits := archive.Limits{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes}
-	ch := &checker{policy: p, limits: limits, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
+	o := archive.Options{HeaderBytes: c.Server.MaxHeaderBytes, LineBytes: c.Server.MaxLineBytes, MendCR: p.BareNewline == policy.NormalizeBare}
+	ch := &checker{policy: p, options: o, report: r, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
 	sources := archive.List(named, ch.failed)
 	if _, quiet := r.(*summary); quiet || !isTerminal(cmd.OutOrStdout()) { // rows would run into it
 		ch.bar = newBar(ch.stderr, sources)
@@ -126,7 +128,7 @@ func check(cmd *cobra.Command, c *config.Config, r report, out *bufio.Writer, na
 		}
 	}
 	ch.bar.finish()
-	r.finish()
+	r.finish(ch.noMail)
 	if err := out.Flush(); err != nil {
 		return faultError{err}
 	}
@@ -148,12 +150,25 @@ func (ch *checker) result() error {
 		return fmt.Errorf("%d could not be read; %s", ch.unreadable, stopped)
 	case ch.unreadable > 0:
 		return fmt.Errorf("%d could not be read", ch.unreadable)
+	case ch.messages == 0 && ch.noMail > 0:
+		return fmt.Errorf("no messages found: %s", filesWithoutMail(ch.noMail))
 	case ch.messages == 0:
 		return errors.New("no messages found")
 	case ch.refused > 0:
 		return faultError{errors.New(stopped)}
 	}
 	return nil
+}
+
+// leaveOut tells of a file of a folder that holds no mail. It is no error: mail
+// programs keep indexes and settings beside it.
+func (ch *checker) leaveOut(path string) {
+	ch.noMail++
+	if _, counts := ch.report.(*summary); counts {
+		return
+	}
+	ch.bar.clear()
+	fmt.Fprintf(ch.stderr, "%s: %v, left out\n", printable(path), archive.ErrNoMail)
 }
 
 // source checks the messages of one file.
@@ -167,12 +182,14 @@ func (ch *checker) source(s archive.Source) error {
 		defer f.Close()
 		in = f
 	}
-	in = ch.bar.reader(in)
-	if ch.policy.BareNewline == policy.NormalizeBare {
-		in = archive.MendCR(in)
-	}
-	m, err := archive.NewReader(in, ch.limits)
-	if err != nil {
+	m, err := archive.NewReader(ch.bar.reader(in), ch.options)
+	switch {
+	case errors.Is(err, archive.ErrNoMail) && s.Named:
+		return fmt.Errorf("%s: %w", printable(s.Path), err)
+	case errors.Is(err, archive.ErrNoMail):
+		ch.leaveOut(s.Path)
+		return nil
+	case err != nil:
 		return err // the system's, with the path
 	}
 	for n := 1; ; n++ {
@@ -243,7 +260,7 @@ func (t *table) add(c checked) {
 	fmt.Fprintf(t.w, "%s\t%s\t%s\t%7d\t%8d\t%s\n", printable(c.file), v.Action, reason, e.Visible, e.External, shownIn(e))
 }
 
-func (t *table) finish() { t.w.Flush() }
+func (t *table) finish(int) { t.w.Flush() }
 
 // shownIn lists the fields that show addresses: To 40, Cc 3.
 func shownIn(e policy.Exposure) string {
@@ -285,62 +302,7 @@ func (j jsonLines) add(c checked) {
 	}{c.file, v.Action, v.Rule, v.Reason, e.Visible, e.External, e.Internal, e.Organisations, fields})
 }
 
-func (jsonLines) finish() {}
-
-// A bar shows on a terminal how far the reading of a large archive is. The zero
-// value shows nothing.
-type bar struct{ *progressbar.ProgressBar }
-
-// An archive this large takes a while to read.
-const (
-	longBytes = 16 << 20
-	longFiles = 2000
-)
-
-func newBar(stderr io.Writer, sources []archive.Source) bar {
-	var total int64
-	for _, s := range sources {
-		total += s.Size
-	}
-	if !isTerminal(stderr) || total == 0 || total < longBytes && len(sources) < longFiles {
-		return bar{}
-	}
-	return bar{progressbar.NewOptions64(total, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("reading"),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())}
-}
-
-// reader is r, with what is read from it shown. An error of the bar is none of
-// r: a file may have grown.
-func (b bar) reader(r io.Reader) io.Reader {
-	if b.ProgressBar == nil {
-		return r
-	}
-	return barReader{r, b.ProgressBar}
-}
-
-type barReader struct {
-	r   io.Reader
-	bar *progressbar.ProgressBar
-}
-
-func (b barReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	b.bar.Add(n)
-	return n, err
-}
-
-// clear makes room for a line.
-func (b bar) clear() {
-	if b.ProgressBar != nil {
-		b.Clear()
-	}
-}
-
-func (b bar) finish() {
-	if b.ProgressBar != nil {
-		b.Finish()
-	}
-}
+func (jsonLines) finish(int) {}
 
 // isTerminal reports whether a stream of the command is one.
 func isTerminal(stream any) bool {

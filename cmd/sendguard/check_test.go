@@ -82,7 +82,6 @@ func TestCheckFindsEveryMessage(t *testing.T) {
 		"a field that looks like an mbox": {[]string{"a.eml", "From : a@x.example, b@x.example\nTo: c@x.example\n\n"}, []string{"a.eml allow none 3"}},
 		"no body and no line end":         {[]string{"a.eml", "To: a@x.example"}, []string{"a.eml allow none 1"}},
 		"a field behind an empty line":    {[]string{"a.eml", "\nTo: a@x.example\n"}, []string{"a.eml reject unreadable_header 0"}},
-		"binary junk":                     {[]string{"a.png", "\x89PNG\r\n\x1a\n\x00\x01"}, []string{"a.png reject unreadable_header 0"}},
 		"an mbox":                         {[]string{"Sent", mbox}, []string{"Sent#1 allow none 1", "Sent#2 reject too_many_external 12", "Sent#3 allow none 3"}},
 		"an mbox in CRLF":                 {[]string{"Sent", crlf(mbox)}, []string{"Sent#1 allow none 1", "Sent#2 reject too_many_external 12", "Sent#3 allow none 3"}},
 		"Thunderbird's mbox":              {[]string{"Sent", "From \r\n" + crlf(mailTo(1)) + "\r\nFrom \r\n" + crlf(mailTo(2)), "Sent.msf", "// <!-- mork -->"}, []string{"Sent#1 allow none 1", "Sent#2 allow none 2"}},
@@ -217,6 +216,28 @@ func TestCheckGoesOnWhereSomethingCannotBeRead(t *testing.T) {
 	}
 }
 
+func TestCheckTellsFilesWithoutMailApart(t *testing.T) {
+	withoutConfig(t)
+	t.Chdir(folder(t, "Mail/a.eml", mailTo(1), "Mail/msgFilterRules.dat", "version=\"9\"\n", "Mail/b\x1b.gz", "\x1f\x8b\x08\x00", "indexes/popstate.dat", "# state\n"))
+	left := "\"Mail/b\\x1b.gz\": this is no mail, left out\nMail/msgFilterRules.dat: this is no mail, left out\n"
+	for _, tc := range []struct {
+		args           []string
+		status         int
+		stdout, stderr string
+	}{
+		{[]string{"Mail"}, 0, "Mail/a.eml  allow", left},
+		{[]string{"Mail", "--format", "json"}, 0, `{"file":"Mail/a.eml","verdict":"allow"`, left},
+		{[]string{"Mail", "--summary"}, 0, "1 message read. Under the policy in force:  allow 1\nLeft out: 2 files without mail.\n", ""},
+		{[]string{"indexes", "--summary"}, 2, "", "no messages found: 1 file without mail\n"},
+		{[]string{"Mail/a.eml", "Mail/msgFilterRules.dat"}, 2, "Mail/a.eml  allow", "Mail/msgFilterRules.dat: this is no mail\n1 could not be read\n"},
+	} {
+		status, stdout, stderr := command(t, append([]string{"check"}, tc.args...)...)
+		if status != tc.status || !strings.Contains(stdout, tc.stdout) || stderr != tc.stderr {
+			t.Errorf("%q: status %d\nstdout %s\nstderr %s", tc.args, status, stdout, stderr)
+		}
+	}
+}
+
 func TestCheckReportsAFolderThatItMayNotRead(t *testing.T) {
 	withoutConfig(t)
 	dir := folder(t, "a.eml", mailTo(1), "locked/b.eml", mailTo(1))
@@ -247,9 +268,10 @@ func TestSummaryHelpsToChooseALimit(t *testing.T) {
 	for n := range 60 {
 		mbox.WriteString(mboxLine + mailTo(n) + "\n")
 	}
-	t.Chdir(folder(t, "Sent", mbox.String(), "junk", "junk\n"))
-	status, out, stderr := command(t, "check", "--summary", "Sent", "junk")
+	t.Chdir(folder(t, "Sent", mbox.String(), "junk.eml", "To: me\njunk\n", "mail/Inbox", "", "mail/Inbox.msf", "// <!-- -->\n", "mail/popstate.dat", "# state\n"))
+	status, out, stderr := command(t, "check", "--summary", "Sent", "junk.eml", "mail")
 	want := `61 messages read. Under the policy in force:  allow 11  reject 50
+Left out: 2 files without mail.
 Refused whatever the limits, unreadable_header: 1
 
 How many addresses the messages show

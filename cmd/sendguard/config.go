@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,8 +25,18 @@ func configCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		tried, err := c.Try(cmd.Context(), true)
+		if err != nil {
+			return err
+		}
+		for _, w := range c.Warnings() {
+			fmt.Fprintln(cmd.ErrOrStderr(), w)
+		}
 		if err := c.Print(cmd.OutOrStdout()); err != nil {
 			return faultError{err}
+		}
+		if len(tried) > 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "# can be written to as user %s: %s\n", config.Account(), strings.Join(tried, ", "))
 		}
 		if *connect {
 			return tryUpstreams(cmd.Context(), c, cmd.OutOrStdout())

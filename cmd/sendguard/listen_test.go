@@ -73,7 +73,7 @@ func TestSocketsOfSystemdAreServed(t *testing.T) {
 		}
 	}
 	for route, n := range map[string]int{"route1": 2, "route2": 1} {
-		out.find(t, fmt.Sprintf("(?s)(msg=message route=%s outcome=accepted.*){%d}", route, n))
+		out.find(t, fmt.Sprintf("(?s)(msg=message route=%s session=\\d+ outcome=accepted.*){%d}", route, n))
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {

@@ -150,7 +150,7 @@ func TestDemoKeepsRunningForAMailClient(t *testing.T) {
 	if err != nil || !strings.HasPrefix(reply, "550 5.6.0 Not sent: the header of this message cannot be read (line 2)") {
 		t.Errorf("%q %v", reply, err)
 	}
-	out.find(t, "msg=message route=demo outcome=refused_by_policy")
+	out.find(t, "msg=message route=demo session=\\d+ outcome=refused_by_policy")
 	stop()
 	if code := <-status; code != 0 {
 		t.Errorf("ended with %d", code)
@@ -184,11 +184,17 @@ func (l *lines) String() string {
 
 func (l *lines) find(t *testing.T, pattern string) []string {
 	t.Helper()
+	return l.findBehind(t, 0, pattern)
+}
+
+// findBehind is find in what is printed behind the first bytes.
+func (l *lines) findBehind(t *testing.T, first int, pattern string) []string {
+	t.Helper()
 	re := regexp.MustCompile(pattern)
 	timeout := time.After(patience)
 	for {
 		l.mu.Lock()
-		m := re.FindStringSubmatch(l.text.String())
+		m := re.FindStringSubmatch(l.text.String()[first:])
 		l.mu.Unlock()
 		if m != nil {
 			return m
@@ -217,7 +223,7 @@ func TestServeRunsUntilItIsStopped(t *testing.T) {
 	if reply, err := maildrop.Send(addr, "me@home.example", []string{"you@there.example"}, "From: me@home.example\nTo: you@there.example\n\nHello\n"); err != nil || !strings.HasPrefix(reply, "250") {
 		t.Errorf("%q %v", reply, err)
 	}
-	log.find(t, `"msg":"message","route":"work","outcome":"accepted".*"verdict":"allow"`)
+	log.find(t, `"msg":"message","route":"work","session":\d+,"outcome":"accepted".*"verdict":"allow"`)
 	health := writeConfig(t, minimal+"metrics: {listen: \""+metrics+"\"}\n")
 	if code, out, errs := command(t, "healthcheck", "--config", health); code != 0 || out != "ready\n" {
 		t.Errorf("healthcheck: %d %q %q", code, out, errs)

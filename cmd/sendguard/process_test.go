@@ -36,6 +36,12 @@ type process struct {
 // are further variables.
 func startProcess(t *testing.T, more string, env ...string) *process {
 	t.Helper()
+	return startBy(t, `exec "$0" serve --config "$1"`, more, env...)
+}
+
+// startBy is startProcess by a line for the shell.
+func startBy(t *testing.T, line, more string, env ...string) *process {
+	t.Helper()
 	drop, err := maildrop.New(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func startProcess(t *testing.T, more string, env ...string) *process {
 	t.Cleanup(func() { drop.Close() })
 	p := &process{t: t, drop: drop, out: &lines{changed: make(chan struct{}, 1)}, config: filepath.Join(t.TempDir(), "c.yaml")}
 	p.write(more)
-	p.cmd = exec.CommandContext(t.Context(), os.Args[0], "serve", "--config", p.config)
+	p.cmd = exec.CommandContext(t.Context(), "sh", "-c", line, os.Args[0], p.config)
 	p.cmd.Env = append(append(os.Environ(), asChild+"=1"), env...)
 	p.cmd.Stderr = p.out
 	if err := p.cmd.Start(); err != nil {

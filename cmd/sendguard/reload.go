@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"regexp"
-	"strings"
 
 	"sendguard/cmd/sendguard/config"
 	"sendguard/policy"
+	"sendguard/proxy"
 )
 
 // reloadAt loads the configuration anew at each signal, one time after the
@@ -37,28 +35,47 @@ func (s *service) reload(ctx context.Context) {
 	s.metrics.ConfigLoaded(err)
 	s.outdated.Store(err != nil)
 	if err != nil {
-		for line := range strings.Lines(err.Error()) { // one for each mistake
-			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", withoutValues(strings.TrimSuffix(line, "\n")))
+		for _, mistake := range withoutValues(err) {
+			s.log.Error("the configuration cannot be loaded, the one before it stays", "error", mistake)
 		}
 		return
 	}
+	s.warn(c)
 	for _, key := range needRestart(c, s.started) {
 		s.log.Warn("a changed key takes effect after a restart only", "key", key)
 	}
 	s.log.Info("configuration loaded again", "routes", len(c.Routes), "rules", len(c.Policy.Rules))
 }
 
-// shownValue is a value in what is wrong that may be an address, or have a domain
-// in it. The log has none; file, line and key tell where it stands.
-var shownValue = regexp.MustCompile(`"(?:[^"\\]|\\.)*?[@.](?:[^"\\]|\\.)*"`)
+// withoutValues is what is wrong, for the log: what the file says may be an
+// address, a domain or a path, and file, line and key tell where it stands.
+func withoutValues(err error) (mistakes []string) {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			mistakes = append(mistakes, withoutValues(err)...)
+		}
+		return mistakes
+	}
+	if m, ok := err.(interface{ WithoutValues() string }); ok {
+		return []string{m.WithoutValues()}
+	}
+	return []string{proxy.Reason(err)}
+}
 
-func withoutValues(mistake string) string {
-	return shownValue.ReplaceAllLiteralString(mistake, `"…"`)
+// warn tells of files that are open to other accounts: by route and key, for a
+// path may hold a domain.
+func (s *service) warn(c *config.Config) {
+	for _, w := range c.Warnings() {
+		s.log.Warn("a file "+w.Text, "route", w.Route, "key", w.Key)
+	}
 }
 
 func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
 	c, err := config.Load(s.file)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Try(ctx, false); err != nil {
 		return nil, err
 	}
 	routes, err := c.ProxyRoutes(ctx)
@@ -70,7 +87,7 @@ func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
 		return nil, err
 	}
 	if err := s.srv.Reload(routes, c.ProxyLimits(), p); err != nil {
-		return nil, fmt.Errorf("cannot listen: %w", err)
+		return nil, err
 	}
 	s.follow(c)
 	return c, nil

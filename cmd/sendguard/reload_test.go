@@ -50,7 +50,7 @@ func TestAFileWithMistakesChangesNothingAndTellsNoSecret(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"policy: {limits: {externl: 2}}\n":                                  `c.yaml:3: policy.limits.externl: unknown key`,
-		"polcy: {}\nserver: {idle: soon}\n":                                 `c.yaml:4: server.idle: \\"soon\\" is not a duration like 30s or 5m`,
+		"polcy: {}\nserver: {idle: soon}\n":                                 `c.yaml:4: server.idle: \\"…\\" is not a duration like 30s or 5m`,
 		"policy: [\n":                                                       `not YAML: `,
 		upstream("password: *hunter2"):                                      `not YAML: unknown anchor referenced`,
 		upstream("password:hunter2"):                                        `c.yaml:4: routes\[1\].upstream.password…: unknown key`,
@@ -59,8 +59,8 @@ func TestAFileWithMistakesChangesNothingAndTellsNoSecret(t *testing.T) {
 		upstream("password: \"hunter2\\n\""):                                `c.yaml:4: routes\[1\].upstream.username: a user name or password cannot have control`,
 		"policy: {internal_domains: [\"@hunter.example\"]}\n":               `c.yaml:3: policy.internal_domains: \\"…\\" is not a domain`,
 		"policy: {rules: [{match: {from: [\"a\\\"b.hunter.example\"]}}]}\n": `c.yaml:3: policy.rules\[0\].match.from: \\"…\\" is not an address`,
-		"policy: {action: block}\n":                                         `c.yaml:3: policy.action: \\"block\\" is none of allow`,
-		upstream("password_command: exit 3"):                                `routes\[1\].upstream: password_command: exit status 3`,
+		"policy: {action: block}\n":                                         `c.yaml:3: policy.action: \\"…\\" is none of allow`,
+		upstream("password_command: exit 3"):                                `c.yaml:4: routes\[1\].upstream.password_command: exit status 3`,
 		p.route("other", taken.Addr().String()):                             `cannot listen: .*address already in use`,
 		p.route("other", "unix:/nowhere/at/all"):                            `cannot listen: .*no such file`,
 	} {

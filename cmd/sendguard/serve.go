@@ -65,6 +65,10 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 	s.started, s.log = c, newLogger(c.Log.Format, stderr, &s.level)
 	s.systemd.log = s.log
 	s.follow(c)
+	if _, err := c.Try(ctx, false); err != nil {
+		return err
+	}
+	s.warn(c)
 	routes, err := c.ProxyRoutes(ctx)
 	if err != nil {
 		return err
@@ -80,12 +84,12 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 	s.metrics = proxy.NewMetrics(names, p.RuleNames(), build())
 	sends, err := unfinished.Open(ctx, string(c.Policy.Individual.State))
 	if err != nil {
-		return faultError{fmt.Errorf("policy.individual.state: %w", err)}
+		return faultError{c.Mistake("policy.individual.state", err)}
 	}
 	defer sends.Close()
 	s.srv = proxy.NewServer(routes, c.ProxyLimits(), p, sends, s.metrics, s.log)
 	if err := s.srv.Start(); err != nil {
-		return faultError{fmt.Errorf("cannot listen: %w", err)}
+		return faultError{err}
 	}
 	var background sync.WaitGroup
 	s.status, err = proxy.NewStatus(c.Metrics.Listen, s.metrics, s.srv.Ready)
@@ -121,6 +125,12 @@ func (s *service) stop(background *sync.WaitGroup) {
 func newLogger(format string, w io.Writer, level *slog.LevelVar) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if format == "json" {
+		opts.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+			}
+			return a
+		}
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))

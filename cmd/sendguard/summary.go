@@ -77,7 +77,7 @@ func (s *summary) rank(c checked) {
 	s.worst = s.worst[:min(len(s.worst), worstShown)]
 }
 
-func (s *summary) finish() {
+func (s *summary) finish(noMail int) {
 	if s.messages == 0 {
 		return
 	}
@@ -88,6 +88,9 @@ func (s *summary) finish() {
 		}
 	}
 	fmt.Fprintln(s.out)
+	if noMail > 0 {
+		fmt.Fprintf(s.out, "Left out: %s.\n", filesWithoutMail(noMail))
+	}
 	s.printBroken()
 	s.printCounts()
 	s.printWorst()
@@ -142,6 +145,10 @@ func (s *summary) printLimits() {
 	if !s.internal {
 		fmt.Fprint(s.out, "All addresses are outside ones, since policy.internal_domains is empty.\n")
 	}
+}
+
+func filesWithoutMail(n int) string {
+	return fmt.Sprintf("%d %s without mail", n, plural(n, "file"))
 }
 
 func (s *summary) columns(flags uint) *tabwriter.Writer {

@@ -46,8 +46,9 @@
 //     and so takes nobody who is due for served.
 //
 // record.go makes the names and hashes. The stores are memory.go, bolt.go and
-// redis.go, and state.go finds the one that a configuration names. entry.go is a
-// record in memory and file, pieces.go how it stands in the file, and room.go the
-// room that is kept there. running.go and lease.go keep parts from having the
-// same recipient, within a process and among replicas.
+// redis.go, and state.go finds the one that a configuration names; try.go tries
+// whether it can be written to. entry.go is a record in memory and file, pieces.go
+// how it stands in the file, and room.go the room that is kept there. running.go
+// and lease.go keep parts from having the same recipient, within a process and
+// among replicas.
 package unfinished

@@ -73,17 +73,21 @@ return 1`)
 
 // openRedis connects, so that what is wrong is known now.
 func openRedis(ctx context.Context, options *redis.Options) (*redisStore, error) {
+	r := newRedisStore(options)
+	if _, err := r.secret(ctx); err != nil {
+		return nil, errors.Join(err, r.client.Close())
+	}
+	return r, nil
+}
+
+func newRedisStore(options *redis.Options) *redisStore {
 	redis.SetLogger(quiet{})
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
 	options.ContextTimeoutEnabled = true
 	options.DialerRetries = 1 // the commands are tried again
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	r := &redisStore{client: redis.NewClient(options), options: options, lease: lease, key: newSecret()}
-	if _, err := r.secret(ctx); err != nil {
-		return nil, errors.Join(err, r.client.Close())
-	}
-	return r, nil
+	return &redisStore{client: redis.NewClient(options), options: options, lease: lease, key: newSecret()}
 }
 
 // quiet drops what the client library would write to standard error: it comes

@@ -9,8 +9,9 @@ import (
 
 // A Source is a file to read; "-" is standard input.
 type Source struct {
-	Path string
-	Size int64
+	Path  string
+	Size  int64
+	Named bool // by the user, and not found in a folder
 }
 
 // List returns what there is to read in what the user named, and tells of what
@@ -32,7 +33,7 @@ type listing struct {
 // add takes what the user named, whatever it is.
 func (l *listing) add(path string) {
 	if path == "-" {
-		l.sources = append(l.sources, Source{Path: path})
+		l.sources = append(l.sources, Source{Path: path, Named: true})
 		return
 	}
 	info, err := os.Stat(path)
@@ -42,7 +43,7 @@ func (l *listing) add(path string) {
 	case info.IsDir():
 		l.folder(path)
 	default:
-		l.sources = append(l.sources, Source{path, info.Size()})
+		l.sources = append(l.sources, Source{path, info.Size(), true})
 	}
 }
 
@@ -72,7 +73,7 @@ func (l *listing) file(path string) {
 	case err != nil:
 		l.failed(err)
 	case info.Mode().IsRegular(): // a pipe or a device might never end
-		l.sources = append(l.sources, Source{path, info.Size()})
+		l.sources = append(l.sources, Source{path, info.Size(), false})
 	}
 }
 
@@ -89,6 +90,5 @@ func skipped(e os.DirEntry, maildir bool) bool {
 	if maildir {
 		return !e.IsDir() || e.Name() == "tmp"
 	}
-	index := strings.HasSuffix(e.Name(), ".msf") // Thunderbird's, beside each mbox
-	return strings.HasPrefix(e.Name(), ".") || index
+	return strings.HasPrefix(e.Name(), ".")
 }

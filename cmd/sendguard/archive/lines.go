@@ -18,9 +18,6 @@ func hasBareCR(text []byte) bool {
 	return bytes.IndexByte(bytes.TrimSuffix(text, []byte("\r\n")), '\r') >= 0
 }
 
-// MendCR is r with every CR that stands alone made the end of a line.
-func MendCR(r io.Reader) io.Reader { return &crMender{r: r} }
-
 // A crMender makes one LF of a CRLF and of a CR that stands alone.
 type crMender struct {
 	r     io.Reader

@@ -15,29 +15,21 @@ type Reader struct {
 	Mbox   bool // there may be several messages
 	BareCR bool // a CR stands alone in what was read of the message
 
-	in     *bufio.Reader
-	limits Limits
-	more   bool // the separator line of a message comes next
-	inside bool // a message has begun and not ended
-	inLine bool // the last piece did not end its line
-	blank  bool // the last piece was an empty line
+	in      *bufio.Reader
+	options Options
+	first   separator // of an mbox
+	more    bool      // the separator line of a message comes next
+	inside  bool      // a message has begun and not ended
+	begun   bool      // there was a piece of it
+	inLine  bool      // the last piece did not end its line
+	blank   bool      // the last piece was an empty line
 }
 
-// Limits are those of the guard.
-type Limits struct {
+// Options are the guard's.
+type Options struct {
 	HeaderBytes int
-	LineBytes   int // of a header
-}
-
-// NewReader looks at the start of a file for what kind it is.
-func NewReader(file io.Reader, limits Limits) (*Reader, error) {
-	r := &Reader{in: bufio.NewReaderSize(file, 64<<10), limits: limits}
-	start, err := r.in.Peek(maxSeparator)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	r.Mbox, r.more = isMbox(start), len(start) > 0
-	return r, nil
+	LineBytes   int  // of a header
+	MendCR      bool // a CR that stands alone ends a line
 }
 
 // Next goes on to the next message and returns its header with the empty line
@@ -56,7 +48,7 @@ func (r *Reader) Next() (header []byte, err error) {
 			return nil, err
 		}
 	}
-	r.more, r.inside, r.inLine, r.blank, r.BareCR = false, true, false, false, false
+	r.more, r.inside, r.begun, r.inLine, r.blank, r.BareCR = false, true, false, false, false, false
 	header, err = r.readHeader()
 	if err != nil {
 		return nil, cmp.Or(r.skipBody(), err)
@@ -75,10 +67,10 @@ func (r *Reader) readHeader() (header []byte, err error) {
 		}
 		line += len(text)
 		switch {
-		case line > r.limits.LineBytes+len("\r\n"):
-			return nil, fmt.Errorf("a header line is longer than %d bytes", r.limits.LineBytes)
-		case len(header)+len(text) > r.limits.HeaderBytes:
-			return nil, fmt.Errorf("the header is longer than %d bytes", r.limits.HeaderBytes)
+		case line > r.options.LineBytes+len("\r\n"):
+			return nil, fmt.Errorf("a header line is longer than %d bytes", r.options.LineBytes)
+		case len(header)+len(text) > r.options.HeaderBytes:
+			return nil, fmt.Errorf("the header is longer than %d bytes", r.options.HeaderBytes)
 		}
 		header = AppendCRLF(header, text)
 		if r.inLine {
@@ -115,7 +107,7 @@ func (r *Reader) Piece() ([]byte, error) {
 	if !r.inside {
 		return nil, io.EOF
 	}
-	if r.Mbox && r.blank && r.atSeparator() {
+	if r.Mbox && r.begun && !r.inLine && r.atSeparator() {
 		r.more, r.inside = true, false
 		return nil, io.EOF
 	}
@@ -124,6 +116,7 @@ func (r *Reader) Piece() ([]byte, error) {
 		err = nil
 	}
 	begins := !r.inLine
+	r.begun = true
 	r.inLine = errors.Is(err, bufio.ErrBufferFull)
 	if r.inLine {
 		err = nil

@@ -18,9 +18,12 @@ type Config struct {
 		Listen string `yaml:"listen"`
 	} `yaml:"metrics"`
 	Log struct {
-		Level  string `yaml:"level"`
-		Format string `yaml:"format"`
+		Level         string `yaml:"level"`
+		Format        string `yaml:"format"`
+		ClientAddress bool   `yaml:"client_address"`
 	} `yaml:"log"`
+
+	source *decoder // where it comes from; nil: nowhere
 }
 
 type routeConfig struct {
@@ -48,6 +51,7 @@ type upstreamConfig struct {
 	TLS               proxy.TLSMode `yaml:"tls"`
 	ServerName        string        `yaml:"server_name"`
 	CAFile            string        `yaml:"ca_file"`
+	TLSCompatibility  bool          `yaml:"tls_compatibility"`
 	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
 	Auth              string        `yaml:"auth"`
 	Username          string        `yaml:"username"`

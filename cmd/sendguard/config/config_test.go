@@ -49,6 +49,7 @@ func TestTheExampleSaysWhatIsInForceWithoutIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []*Config{example, short} { // an empty list is none
+		c.source = nil
 		if len(c.Policy.InternalDomains) == 0 {
 			c.Policy.InternalDomains = nil
 		}
@@ -97,6 +98,9 @@ func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
 		return
 	}
 	for i := range typ.NumField() {
+		if !typ.Field(i).IsExported() {
+			continue
+		}
 		key := typ.Field(i).Tag.Get("yaml")
 		if keys[key] == nil {
 			t.Errorf("config.example.yaml lacks %s.%s", path, key)
@@ -115,7 +119,7 @@ func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
 		"":                       `1: routes: at least one route is needed`,
 		"routes: []\n":           `1: routes: at least one route is needed`,
 		"routes: 5\n":            `1: routes: want a list: [a, b]`,
-		"- a\n":                  `1: : want keys with values below it`,
+		"- a\n":                  `1: want keys with values below it`,
 		"routes:\n\t- x\n":       `2: not YAML: found character that cannot start any token (is the indentation right, and without tabs?)`,
 		"routes:\n  - name: a\n": "2: routes[0].listen: is needed: host:port for the mail client, 127.0.0.1:1587 for example\n2: routes[0].upstream.address: is needed: host:port of the outgoing mail server, smtp.example.com:587 for example",
 		route("polcy: {}\n"):     `4: polcy: unknown key`,
@@ -267,7 +271,7 @@ func FuzzConfig(f *testing.F) {
 			c.check(&d)
 		}
 		for _, p := range d.problems {
-			if p.line < 1 || p.text == "" {
+			if p.line < 1 || p.Error() == "" || p.WithoutValues() == "" {
 				t.Errorf("%+v", p)
 			}
 		}
@@ -282,5 +286,18 @@ func TestThePasswordOfARedisIsNotPrinted(t *testing.T) {
 	}
 	if text := printed(t, c); strings.Contains(text, "top") || strings.Contains(text, "secret") || !strings.Contains(text, "state: redis://(hidden)@127.0.0.1/0") {
 		t.Error(text)
+	}
+}
+
+func TestOldTLSIsTakenOnlyWhereItIsSet(t *testing.T) {
+	for text, want := range map[string]bool{minimal: false, strings.Replace(minimal, "587}", "587, tls_compatibility: true}", 1): true} {
+		c, err := Load(writeConfig(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes, err := c.ProxyRoutes(t.Context())
+		if err != nil || routes[0].Upstream.TLSCompatibility != want {
+			t.Errorf("%s: %+v, %v", text, routes, err)
+		}
 	}
 }

@@ -24,18 +24,14 @@ import (
 // of everything that is wrong, and goes on to find all of it.
 type decoder struct {
 	file     string
-	lines    map[string]int // of each key that the file has
-	problems []problem
-}
-
-type problem struct {
-	line int
-	text string
+	lines    map[string]int  // of each key that the file has
+	literal  map[string]bool // keys whose value is spelled out, without a variable
+	problems []*Mistake
 }
 
 // decode reads text into c, which holds the defaults.
 func (d *decoder) decode(text []byte, c *Config) {
-	d.lines = map[string]int{}
+	d.lines, d.literal = map[string]int{}, map[string]bool{}
 	var doc, second yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	if err := documents.Decode(&doc); err != nil && err != io.EOF {
@@ -44,7 +40,7 @@ func (d *decoder) decode(text []byte, c *Config) {
 	}
 	switch err := documents.Decode(&second); {
 	case err == nil: // what it says would not be in force
-		d.problems = append(d.problems, problem{second.Line, "a second YAML document: put all into one, without --- between"})
+		d.problems = append(d.problems, d.mistake(second.Line, "", "a second YAML document: put all into one, without --- between"))
 	case err != io.EOF:
 		d.syntax(err)
 		return
@@ -60,32 +56,40 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntax reports what the YAML parser says.
 func (d *decoder) syntax(err error) {
-	p := problem{line: 1, text: "not YAML: " + yamlAnchor.ReplaceAllString(yamlLine.ReplaceAllString(err.Error(), ""), "anchor") + " (is the indentation right, and without tabs?)"}
+	line := 1
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		fmt.Sscan(m[1], &p.line)
+		fmt.Sscan(m[1], &line)
 	}
-	d.problems = append(d.problems, p)
+	text := yamlAnchor.ReplaceAllString(yamlLine.ReplaceAllString(err.Error(), ""), "anchor")
+	d.problems = append(d.problems, d.mistake(line, "", "not YAML: %s (is the indentation right, and without tabs?)", words(text)))
 }
 
-// problem notes that something is wrong with a key. Where the file does not
-// have it, the line is that of the nearest key above it.
+// problem notes that something is wrong with a key.
 func (d *decoder) problem(key, format string, args ...any) {
-	line := 1
+	d.problems = append(d.problems, d.mistake(d.line(key), key, format, args...))
+}
+
+func (d *decoder) mistake(line int, key, format string, args ...any) *Mistake {
+	return &Mistake{file: d.file, line: line, key: key, format: format, args: args}
+}
+
+// line is where a key stands. Where the file does not have it, that is where the
+// nearest key above it does.
+func (d *decoder) line(key string) int {
 	for k := key; k != ""; k = k[:max(0, strings.LastIndexAny(k, ".["))] {
 		if l, ok := d.lines[k]; ok {
-			line = l
-			break
+			return l
 		}
 	}
-	d.problems = append(d.problems, problem{line, key + ": " + fmt.Sprintf(format, args...)})
+	return 1
 }
 
 // err returns all problems in the order of their lines.
 func (d *decoder) err() error {
-	slices.SortStableFunc(d.problems, func(a, b problem) int { return a.line - b.line })
+	slices.SortStableFunc(d.problems, func(a, b *Mistake) int { return a.line - b.line })
 	var all []error
 	for _, p := range d.problems {
-		all = append(all, fmt.Errorf("%s:%d: %s", d.file, p.line, p.text))
+		all = append(all, p)
 	}
 	return errors.Join(all...)
 }
@@ -155,11 +159,15 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 }
 
 // wordOf cuts a key where it stops to look like one. In {password:secret}, which
-// lacks a blank, all is the key, and the rest is not to be shown.
+// lacks a blank, all is the key, and the rest is not to be shown; nor is anything of
+// what was never meant as a key, a domain for example.
 func wordOf(name string) string {
 	end := strings.IndexFunc(name, func(c rune) bool { return c != '_' && c != '-' && !unicode.IsLetter(c) && !unicode.IsDigit(c) })
-	if end < 0 {
+	switch {
+	case end < 0:
 		return name
+	case name[end] != ':':
+		return "…"
 	}
 	return name[:end] + "…"
 }
@@ -174,7 +182,7 @@ func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 		return v.Index(int(c)), true
 	}
 	for i := range v.NumField() {
-		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == name {
+		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == name && v.Type().Field(i).IsExported() {
 			return v.Field(i), true
 		}
 	}
@@ -211,16 +219,17 @@ func (d *decoder) text(n *yaml.Node, v encoding.TextUnmarshaler, key string) {
 		err = v.UnmarshalText([]byte(value))
 	}
 	if err != nil {
-		d.problem(key, "%q: %v", n.Value, err)
+		d.problem(key, "%q: %s", n.Value, words(err.Error()))
 	}
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 	value, err := expand(n.Value)
 	if err != nil {
-		d.problem(key, "%v", err)
+		d.problem(key, "%s", words(err.Error()))
 		return
 	}
+	d.literal[key] = value == n.Value
 	expanded := *n
 	if value != n.Value { // a variable may hold a number
 		expanded = yaml.Node{Kind: yaml.ScalarNode, Value: value}
@@ -228,7 +237,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 	if v.Kind() == reflect.String {
 		v.SetString(value)
 	} else if expanded.Decode(v.Addr().Interface()) != nil {
-		d.problem(key, "%q is not %s", n.Value, wanted(v))
+		d.problem(key, "%q is not %s", n.Value, words(wanted(v)))
 	}
 }
 

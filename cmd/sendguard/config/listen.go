@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
+	"math"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,7 +38,7 @@ func (r *routeConfig) checkListen(d *decoder, key string) {
 	}
 	where, problem := r.reach()
 	if problem != "" {
-		d.problem(key+".listen", "%s", problem)
+		d.problem(key+".listen", "%s", words(problem))
 		return
 	}
 	switch {
@@ -55,15 +58,45 @@ func (r *routeConfig) checkListen(d *decoder, key string) {
 	r.checkClientAuth(d, key+".client_auth", where)
 }
 
-// checkAllow reports a network that is nearly everybody, where nobody logs in: an
-// open relay.
+// checkAllow reports networks that are nearly everybody, where nobody logs in: an
+// open relay. Pieces of the whole are as much as the whole.
 func (r *routeConfig) checkAllow(d *decoder, key string) {
+	wide := false
 	for _, n := range r.Allow {
-		p := netip.Prefix(n)
-		if least := p.Addr().BitLen() / 4; p.Bits() < min(least, 16) {
+		if p := netip.Prefix(n); p.Bits() < shortest(p) {
 			d.problem(key, "%s is nearly everybody, and with client_auth: none nobody logs in: an open door", p)
+			wide = true
 		}
 	}
+	if !wide && tooMany(r.Allow) {
+		d.problem(key, "these networks together are nearly everybody, and with client_auth: none nobody logs in: an open door")
+	}
+}
+
+// shortest is the prefix length of the widest network that is not nearly everybody: /8,
+// and /16 of IPv6.
+func shortest(p netip.Prefix) int { return min(p.Addr().BitLen()/4, 16) }
+
+// tooMany reports whether networks together are twice as much as the widest of
+// them may be, in IPv4 or in IPv6. What one has of another counts once, and this
+// machine not at all.
+func tooMany(networks []network) bool {
+	all := make([]netip.Prefix, len(networks))
+	for i, n := range networks {
+		all[i] = netip.Prefix(n)
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int { // the wider one first
+		return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits())
+	})
+	share := map[int]float64{} // of the widest, by the length of an address
+	var last netip.Prefix
+	for _, p := range all {
+		if !last.Contains(p.Addr()) && !(p.Addr().IsLoopback() && p.Bits() >= shortest(p)) {
+			share[p.Addr().BitLen()] += math.Ldexp(1, shortest(p)-p.Bits())
+			last = p
+		}
+	}
+	return share[32] >= 2 || share[128] >= 2
 }
 
 // checkClientAuth fills in whether clients must log in: they must where others
@@ -152,6 +185,6 @@ func (t *clientTLSConfig) check(d *decoder, key string) {
 	}
 	t.Cert, t.Key = d.relative(t.Cert), d.relative(t.Key)
 	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-		d.problem(key, "%v", err)
+		d.problem(key, "%v", aboutFile(err, t.Cert, t.Key))
 	}
 }

@@ -148,3 +148,39 @@ func TestWhoMustLogInFollowsFromWhereClientsAre(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAllowOfManyPiecesIsAsOpenAsAWideOne(t *testing.T) {
+	every := func(format string, from, to, step int) (all []string) {
+		for n := from; n < to; n += step {
+			all = append(all, fmt.Sprintf("%q", fmt.Sprintf(format, n)))
+		}
+		return all
+	}
+	for name, tc := range map[string]struct {
+		allow []string
+		open  bool
+	}{
+		"256 times /8":                  {every("%d.0.0.0/8", 0, 256, 1), true},
+		"all but one /8":                {every("%d.0.0.0/8", 1, 256, 1), true},
+		"every other /8":                {every("%d.0.0.0/8", 0, 256, 2), true},
+		"two /8 side by side":           {every("%d.0.0.0/8", 10, 12, 1), true},
+		"a /8 in pieces, and another":   {append(every("10.%d.0.0/16", 0, 256, 1), "11.0.0.0/8"), true},
+		"IPv6 in /16":                   {every("%x::/16", 0x2000, 0x4000, 1), true},
+		"two /16 of IPv6":               {every("%x::/16", 0x2000, 0x2002, 1), true},
+		"IPv4 and IPv6":                 {append(every("%d.0.0.0/8", 0, 256, 1), every("%x::/16", 0x2000, 0x4000, 1)...), true},
+		"one /8":                        {[]string{"10.0.0.0/8"}, false},
+		"one /8 twice, and parts of it": {[]string{"10.0.0.0/8", "10.0.0.0/8", "10.1.0.0/16", "10.2.3.4"}, false},
+		"one /8 in pieces":              {every("10.%d.0.0/16", 0, 256, 1), false},
+		"the private networks":          {[]string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"}, false},
+		"one of each":                   {[]string{"10.0.0.0/8", "\"2001::/16\""}, false},
+	} {
+		_, got := inFolder(t, t.TempDir(), listening("192.0.2.1:587", ", auth: none", "allow: ["+strings.Join(tc.allow, ", ")+"]", "client_auth: none"))
+		want := ""
+		if tc.open {
+			want = "4: routes[0].allow: these networks together are nearly everybody, and with client_auth: none nobody logs in: an open door"
+		}
+		if got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

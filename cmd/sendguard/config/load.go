@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -30,7 +29,7 @@ func Find(named string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("no configuration file: looked for %s; name one with --config", strings.Join(tried, " and "))
+	return "", &Mistake{format: "no configuration file: looked for %s; name one with --config", args: []any{strings.Join(tried, " and ")}}
 }
 
 // Load reads and checks the configuration. The error has a line for each
@@ -43,7 +42,7 @@ func Load(named string) (*Config, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, &Mistake{format: "%v", args: []any{aboutFile(err, path)}}
 	}
 	c := Default()
 	d := decoder{file: path}
@@ -51,6 +50,7 @@ func Load(named string) (*Config, error) {
 	if len(d.problems) > 0 {
 		return nil, d.err()
 	}
+	c.source = &d
 	c.check(&d)
 	return &c, d.err()
 }

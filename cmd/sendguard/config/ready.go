@@ -57,23 +57,34 @@ func (c *Config) ProxyLimits() proxy.Limits {
 	}
 }
 
+// Mistake says what shows to be wrong with a key when its value is used.
+func (c *Config) Mistake(key string, err error) error {
+	return c.source.mistake(c.source.line(key), key, "%v", err)
+}
+
 // ProxyRoutes makes the routes of a configuration that was checked. A command that
 // prints a password is killed when ctx ends.
 func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 	var routes []proxy.Route
 	for i, r := range c.Routes {
+		key := fmt.Sprintf("routes[%d].upstream.", i)
 		roots, err := r.Upstream.rootCAs()
 		if err != nil {
-			return nil, err
+			return nil, c.Mistake(key+"ca_file", aboutFile(err, r.Upstream.CAFile))
 		}
 		login, err := r.Upstream.login(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("routes[%d].upstream: %w", i, err)
+		switch {
+		case err != nil && r.Upstream.PasswordFile != "":
+			return nil, c.Mistake(key+"password_file", aboutFile(err, r.Upstream.PasswordFile))
+		case err != nil:
+			return nil, c.Mistake(key+"password_command", err)
 		}
-		routes = append(routes, r.proxyRoute(proxy.Upstream{
-			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, Relay: r.Upstream.Auth == authRelay,
+		route := r.proxyRoute(proxy.Upstream{
+			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, TLSCompatibility: r.Upstream.TLSCompatibility, Relay: r.Upstream.Auth == authRelay,
 			Login: login, MaxIdle: r.Upstream.MaxIdle,
-		}))
+		})
+		route.LogClient = c.Log.ClientAddress
+		routes = append(routes, route)
 	}
 	return routes, nil
 }
@@ -125,9 +136,7 @@ func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
 		l.Password, err = readSecret(u.PasswordFile)
 	case u.PasswordCommand != "":
 		l.Reread = func(ctx context.Context) (string, error) { return runForSecret(ctx, u.PasswordCommand) }
-		if l.Password, err = l.Reread(ctx); err != nil {
-			err = fmt.Errorf("password_command: %w", err)
-		}
+		l.Password, err = l.Reread(ctx)
 	}
 	return l, err
 }

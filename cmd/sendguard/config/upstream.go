@@ -19,7 +19,7 @@ func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 		problem = strconv.Quote(u.Address) + " is not host:port"
 	}
 	if problem != "" {
-		d.problem(key+".address", "%s", problem)
+		d.problem(key+".address", "%s", words(problem))
 		return
 	}
 	for _, r := range c.Routes {
@@ -48,7 +48,7 @@ func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 	if u.CAFile != "" {
 		u.CAFile = d.relative(u.CAFile)
 		if _, err := u.rootCAs(); err != nil {
-			d.problem(key+".ca_file", "%v", err)
+			d.problem(key+".ca_file", "%v", aboutFile(err, u.CAFile))
 		}
 	}
 }
@@ -79,7 +79,7 @@ func (u *upstreamConfig) checkLogin(d *decoder, key string) {
 	if u.PasswordFile != "" {
 		u.PasswordFile = d.relative(u.PasswordFile)
 		if _, err := readSecret(u.PasswordFile); err != nil {
-			d.problem(key+".password_file", "%v", err)
+			d.problem(key+".password_file", "%v", aboutFile(err, u.PasswordFile))
 		}
 	}
 }

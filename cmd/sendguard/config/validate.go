@@ -29,12 +29,12 @@ func (c *Config) check(d *decoder) {
 	c.checkInspect(d)
 	if _, err := policy.New(c.PolicySettings()); err != nil {
 		key, text, _ := strings.Cut(err.Error(), ": ")
-		d.problem("policy."+key, "%s", text)
+		d.problem("policy."+key, "%s", words(text))
 	}
 	c.checkIndividual(d)
 	c.Server.check(d)
 	if problem := addressProblem(c.Metrics.Listen); problem != "" {
-		d.problem("metrics.listen", "%s", problem)
+		d.problem("metrics.listen", "%s", words(problem))
 	}
 	for _, r := range c.Routes {
 		if sameAddress(r.Listen, c.Metrics.Listen) {
@@ -58,16 +58,16 @@ func (c *Config) checkIndividual(d *decoder) {
 		path = d.relative(path)
 		i.State = state("bolt:" + path)
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			d.problem("policy.individual.state", "the folder of the file: %v", err)
+			d.problem("policy.individual.state", "the folder of the file: %v", aboutFile(err, filepath.Dir(path)))
 		}
 	}
 	if err := unfinished.Check(string(i.State)); err != nil {
-		d.problem("policy.individual.state", "%v", err)
+		d.problem("policy.individual.state", "%s", words(err.Error()))
 	}
 	if dir := &c.Server.SpoolDir; *dir != "" {
 		*dir = d.relative(*dir)
 		if info, err := os.Stat(*dir); err != nil {
-			d.problem("server.spool_dir", "%v", err)
+			d.problem("server.spool_dir", "%v", aboutFile(err, *dir))
 		} else if !info.IsDir() {
 			d.problem("server.spool_dir", "%s is not a folder", *dir)
 		}
@@ -143,7 +143,7 @@ func (r *routeConfig) checkUsers(d *decoder, key string) {
 	}
 	r.UsersFile = d.relative(r.UsersFile)
 	if err := proxy.CheckUsersFile(r.UsersFile); err != nil {
-		d.problem(key+".users_file", "%v (make one with: sendguard user NAME --file %s)", err, r.UsersFile)
+		d.problem(key+".users_file", "%v (make one with: sendguard user NAME --file %s)", aboutFile(err, r.UsersFile), r.UsersFile)
 	}
 }
 

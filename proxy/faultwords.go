@@ -1,0 +1,36 @@
+package proxy
+
+// faultWords say in the log what happened, and what to do where something can be
+// done about it. They name no keys of sessions, which stand beside them.
+var faultWords = map[fault]string{
+	faultConnect:           "no connection to the upstream; see detail, and try: sendguard config --connect",
+	faultTLS:               "no TLS with the upstream; see detail, and try: sendguard config --connect",
+	faultProtocol:          "the upstream does not speak SMTP as it should; is upstream.address a submission server, and upstream.tls right?",
+	faultLoop:              "upstream.address leads back to sendguard; it must be the mail server",
+	faultLogin:             "sendguard cannot log in at the upstream; see detail, and try: sendguard config --connect",
+	faultClientLogin:       "a client gave a user name or a password that the users file does not have",
+	faultUpstreamTimeout:   "the upstream did not answer in time; server.upstream_reply and server.stall bound the wait",
+	faultUpstreamClosed:    "the upstream closed the connection; the client was told to try again",
+	faultClientGone:        "the client was gone before its message was complete; nothing of it was sent",
+	faultClientTimeout:     "the client said nothing for too long; server.idle and server.stall bound the wait",
+	faultLineEnds:          "the lines of a message ended in bare CR or LF, so that it had no end; the client must end them in CR LF",
+	faultLineTooLong:       "a command line was longer than server.max_line_bytes",
+	faultHeaderTooLarge:    "the header of a message was larger than server.max_header_bytes",
+	faultHeaderLineTooLong: "a header line was longer than server.max_line_bytes",
+	faultMessageTooLarge:   "a message was larger than server.message_bytes",
+	faultBuffersFull:       "server.buffer_bytes are in use; raise them, or send less at one time",
+	faultTooManyConns:      "too many connections; server.connections and server.connections_per_client bound them",
+	faultTooManyErrors:     "a client sent too many commands that are none; is it a mail client?",
+	faultOutOfStep:         "a client sent a message without leave to; it was not run as commands",
+	faultHTTP:              "a browser or another HTTP client came to this port; it was turned away",
+	faultTLSOnPlaintext:    "a client began with TLS where none is spoken; set its connection security to none, or the route's tls",
+	faultBdat:              "a client sent BDAT, which is not offered",
+	faultClientTLS:         "no TLS with a client; see detail",
+	faultInjection:         "something came behind STARTTLS in the clear, and was not run",
+	faultNotAllowed:        "a client from outside of the route's allow was turned away",
+	faultProxyHeader:       "a connection without a good PROXY header was turned away; does the balancer send one?",
+	faultPanic:             "an internal error; please report it with the stack below",
+	faultState:             "who has a copy of a message cannot be noted in policy.individual.state; nothing more was sent",
+	faultDescriptors:       "no file descriptor is left; raise the limit (ulimit -n, LimitNOFILE=), or lower server.connections",
+	faultSpool:             "a message cannot be held in server.spool_dir; is its disk full?",
+}
