@@ -1,5 +1,5 @@
 // Package proxy relays SMTP between mail clients and their submission servers,
-// and lets policy.Decide look at the header of each message on the way.
+// and has a policy.Judge decide about each message on the way.
 //
 // The way of one message:
 //
@@ -11,7 +11,7 @@
 //	RCPT      -->   as it came                     -->
 //	DATA      -->
 //	          <--   354
-//	header    -->   policy.Decide
+//	header    -->   policy.Judge
 //	                 stop: read the rest, RSET     -->
 //	          <--         the refusal
 //	                 pass: DATA                    -->
@@ -61,8 +61,9 @@
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
-// conversation, idle.go what is said between messages, auth.go its login, head.go, message.go and inspect.go the passage
-// of one message. individual.go sends copies, held.go and spool.go hold the message
+// conversation, idle.go what is said between messages, auth.go its login; head.go,
+// message.go and judging.go, which feeds the judge, are the passage of one message.
+// individual.go sends copies, held.go and spool.go hold the message
 // for them, flight.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,
 // login.go logs in there and pool.go keeps the connection. listen.go opens where

@@ -15,8 +15,7 @@ import (
 const decideFactor = 16
 
 // decide has the judge look at the header, and at as much of the body as it wants
-// before anything goes on. All that is then at the start of m.piece: a copy, where
-// there is some of the body, for the piece that held the header is read over.
+// before anything goes on. All that is then at the start of m.piece.
 func (m *passage) decide(header []byte) error {
 	memory := decideFactor * len(header)
 	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header)) }); err != nil {
@@ -35,32 +34,43 @@ func (m *passage) decide(header []byte) error {
 
 // readStart feeds the judge until it has decided.
 func (m *passage) readStart(memory int) error {
-	all := bytes.Clone(m.piece)
-	came := all[m.start:]
-	for held := len(all); ; held = len(came) {
-		if !m.memory.take(3 * held) { // the judge has a copy, too
+	all, came := m.piece, m.piece[m.start:]
+	for isFirst := true; ; isFirst = false {
+		if !m.memory.take(len(came)) { // the judge may hold it, too
 			return errBuffersFull
 		}
-		err := m.deciding(memory, func() policy.Next {
-			if m.body.bare {
-				m.judge.Bare()
-			}
-			next := m.judge.Body(m.dots.unstuff(came))
-			if next == policy.More && m.last {
-				m.judge.End()
-				next = m.judge.Next()
-			}
-			return next
-		})
-		if err != nil || m.wants != policy.More {
-			m.piece, m.start = all, len(all)
+		if err := m.deciding(memory, func() policy.Next { return m.judgeStart(came) }); err != nil {
 			return err
+		}
+		if m.wants != policy.More {
+			m.piece, m.start = all, len(all)
+			return nil
+		}
+		if isFirst { // it is read over
+			if !m.memory.take(2 * len(all)) {
+				return errBuffersFull
+			}
+			all = bytes.Clone(all)
 		}
 		if err := m.next(); err != nil {
 			return err
 		}
+		if !m.memory.take(2 * len(m.piece)) {
+			return errBuffersFull
+		}
 		all, came = append(all, m.piece...), m.piece
 	}
+}
+
+// judgeStart feeds the judge with a piece before anything is decided.
+func (m *passage) judgeStart(piece []byte) policy.Next {
+	if m.body.bare {
+		m.judge.Bare()
+	}
+	if m.judge.Body(m.dots.unstuff(piece)) == policy.More && m.last {
+		m.judge.End()
+	}
+	return m.judge.Next()
 }
 
 // deciding has the judge do something that may take so much memory.
