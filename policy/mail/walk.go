@@ -159,9 +159,11 @@ func (w *Walk) headerLine(p []byte, begins bool) {
 		w.tellHeader(p, begins)
 		w.startBody()
 		return
-	case first && IsMboxFrom(text):
 	default:
 		colon := NameEnd(text)
+		if colon < 0 && first && IsMboxFrom(text) {
+			return
+		}
 		if colon < 0 { // not a header, or no more of it
 			w.brokenHeader(p)
 			return
