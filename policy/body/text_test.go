@@ -1,0 +1,39 @@
+package body
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWhatReadsAPartHoldsLittle: less than the walk tells for it, whatever comes.
+func TestWhatReadsAPartHoldsLittle(t *testing.T) {
+	const most = 64 << 10
+	for name, text := range map[string]string{
+		"a word":           strings.Repeat("x", 1<<20),
+		"zero bytes":       strings.Repeat("a\x00", 1<<17),
+		"addresses":        "On 1 May Ann wrote\n" + strings.Repeat("p@x.org, ", 1<<16),
+		"a block of names": "From: x\n" + strings.Repeat("p@x.org, ", 1<<16),
+		"a tag":            "<" + strings.Repeat("a", 1<<20),
+		"an attribute":     "<a href=\"" + strings.Repeat("a", 1<<20),
+		"references":       strings.Repeat("&amp;", 1<<17),
+	} {
+		for _, isHTML := range []bool{false, true} {
+			c := NewCounter(own())
+			s := &textScanner{scan: c, html: isHTML, reply: &replyFilter{found: &c.found}}
+			h := &htmlScanner{text: s}
+			for line := range strings.Lines(text) {
+				for len(line) > 0 { // in the pieces that a walk passes on
+					piece := line[:min(len(line), 16<<10)]
+					if line = line[len(piece):]; isHTML {
+						h.Write([]byte(piece))
+					} else {
+						s.Write([]byte(piece))
+					}
+					if held := cap(s.line) + cap(s.plain) + 8*cap(s.reply.pending) + cap(h.tag); held > most {
+						t.Fatalf("%s, HTML %v: %d bytes are held", name, isHTML, held)
+					}
+				}
+			}
+		}
+	}
+}
