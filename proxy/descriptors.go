@@ -21,7 +21,7 @@ const (
 )
 
 // errNoDescriptors says that this process, or the whole system, has none left.
-var errNoDescriptors = &dialError{faultDescriptors, "no file descriptor is left"}
+var errNoDescriptors = &dialError{kind: faultDescriptors, text: "no file descriptor is left"}
 
 func outOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)

@@ -195,7 +195,7 @@ func TestAPasswordThatNoDescriptorIsLeftToReadIsNoRefusedLogin(t *testing.T) {
 
 func TestTheStatusAnswersWithoutADescriptorLeft(t *testing.T) {
 	g := newGuard(t, newUpstream(t))
-	s, err := NewStatus("127.0.0.1:0", g.metrics, g.Ready)
+	s, err := NewStatus("127.0.0.1:0", "this one", g.metrics, g.Ready)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestTheStatusAnswersWithoutADescriptorLeft(t *testing.T) {
 	free := exhaust(t)
 	for range 3 {
 		free(1) // for the one who asks
-		if err := CheckReady(t.Context(), s.Addr().String()); err != nil {
+		if err := CheckReady(t.Context(), s.Addr().String(), "this one"); err != nil {
 			t.Fatal(err)
 		}
 	}

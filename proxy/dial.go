@@ -78,11 +78,18 @@ func (u *Upstream) newOldTLS() *oldTLS {
 // A dialError says why there is no connection: kind for the metrics, text for
 // the client.
 type dialError struct {
-	kind fault
-	text string
+	kind   fault
+	text   string
+	detail string // for the log and the administrator alone
 }
 
-func (e *dialError) Error() string { return e.text }
+// Error is what the administrator is told.
+func (e *dialError) Error() string {
+	if e.detail == "" {
+		return e.text
+	}
+	return e.text + ": " + e.detail
+}
 
 // line is what the client is told.
 func (e *dialError) line() string {
@@ -109,7 +116,7 @@ func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (
 	u := &upstream{conn: conn, socket: conn, helo: as.name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
 	if d.own(conn.RemoteAddr()) {
 		conn.Close()
-		return nil, &dialError{faultLoop, "it is sendguard itself"}
+		return nil, &dialError{kind: faultLoop, text: "it is sendguard itself"}
 	}
 	if err := d.greet(u, as); err != nil {
 		conn.Close()
@@ -127,7 +134,7 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 	banner, err := u.readReply(min(greetTime, u.limits.UpstreamReply))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && d.TLS != TLSImplicit:
-		return &dialError{faultUpstreamTimeout, "it sends no greeting (a port for tls: implicit?)"}
+		return &dialError{kind: faultUpstreamTimeout, text: "it sends no greeting (a port for tls: implicit?)"}
 	case err != nil:
 		return replyError(err)
 	}
@@ -142,16 +149,16 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 		return nil
 	}
 	if _, ok := u.caps["STARTTLS"]; !ok {
-		return &dialError{faultTLS, "it does not offer STARTTLS"}
+		return &dialError{kind: faultTLS, text: "it does not offer STARTTLS"}
 	}
 	r, err := u.command("starttls", []byte("STARTTLS\r\n"))
 	switch {
 	case err != nil:
 		return replyError(err)
 	case r.code != 220:
-		return &dialError{faultTLS, "it refused STARTTLS"}
+		return &dialError{kind: faultTLS, text: "it refused STARTTLS"}
 	case u.r.Buffered() > 0: // said in the clear, to be taken for encrypted
-		return &dialError{faultTLS, "data was injected before TLS"}
+		return &dialError{kind: faultTLS, text: "data was injected before TLS"}
 	}
 	if err := u.secure(d.tls); err != nil {
 		return err
@@ -234,23 +241,23 @@ func connectError(err error) error {
 	case outOfDescriptors(err), errors.As(err, &dns) && !hasDescriptors():
 		return errNoDescriptors
 	case errors.As(err, &dns):
-		return &dialError{faultConnect, "its name cannot be resolved"}
+		return &dialError{kind: faultConnect, text: "its name cannot be resolved"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &dialError{faultConnect, "connection refused"}
+		return &dialError{kind: faultConnect, text: "connection refused"}
 	case errors.Is(err, syscall.ECONNRESET): // accepted, and reset before we knew
-		return &dialError{faultConnect, "connection lost"}
+		return &dialError{kind: faultConnect, text: "connection lost"}
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &dialError{faultConnect, "no answer"}
+		return &dialError{kind: faultConnect, text: "no answer"}
 	}
-	return &dialError{faultConnect, "no connection"}
+	return &dialError{kind: faultConnect, text: "no connection"}
 }
 
 // errNoAgreement is a handshake that failed for no other reason that is known.
-var errNoAgreement = &dialError{faultTLS, "the TLS handshake failed"}
+var errNoAgreement = &dialError{kind: faultTLS, text: "the TLS handshake failed"}
 
 func tlsError(err error) error {
 	if text := tlsFault(err); text != "" {
-		return &dialError{faultTLS, text}
+		return &dialError{kind: faultTLS, text: text, detail: certificateFault(err)}
 	}
 	return errNoAgreement
 }

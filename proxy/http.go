@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,8 +19,12 @@ type Status struct {
 	done     chan struct{}
 }
 
-// NewStatus listens on addr and serves the metrics; ready answers /readyz.
-func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
+// instanceHeader has /readyz say which guard answers.
+const instanceHeader = "Sendguard-Instance"
+
+// NewStatus listens on addr and serves the metrics; ready answers /readyz, which
+// says which instance this is.
+func NewStatus(addr, instance string, m *Metrics, ready func() bool) (*Status, error) {
 	l, err := listenForStatus(addr)
 	if err != nil {
 		return nil, err
@@ -32,6 +37,7 @@ func NewStatus(addr string, m *Metrics, ready func() bool) (*Status, error) {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
+		w.Header().Set(instanceHeader, instance)
 		fmt.Fprintln(w, "ok")
 	})
 	s := &Status{listener: l, done: make(chan struct{}), server: &http.Server{
@@ -101,7 +107,7 @@ func (s *Status) Addr() net.Addr { return s.listener.Addr() }
 // CheckAlive asks /livez as a client does; the error says that it is not
 // answered before ctx ends.
 func (s *Status) CheckAlive(ctx context.Context) error {
-	err := ask(ctx, s.Addr().String(), "/livez")
+	_, err := ask(ctx, s.Addr().String(), "/livez")
 	if outOfDescriptors(err) { // for the question: that says nothing of the answer
 		return nil
 	}
@@ -115,25 +121,30 @@ func (s *Status) Close() error {
 	return err
 }
 
-// CheckReady asks /readyz of the sendguard whose status is served on addr.
-func CheckReady(ctx context.Context, addr string) error {
-	return ask(ctx, addr, "/readyz")
+// CheckReady asks /readyz of the sendguard whose status is served on addr. Where
+// an instance is named, another one's answer is an error.
+func CheckReady(ctx context.Context, addr, instance string) error {
+	header, err := ask(ctx, addr, "/readyz")
+	if err == nil && instance != "" && header.Get(instanceHeader) != instance {
+		err = errors.New("another sendguard answers there, with another configuration")
+	}
+	return err
 }
 
-func ask(ctx context.Context, addr, path string) error {
+func ask(ctx context.Context, addr, path string) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Close = true                                                           // it is asked seldom
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy from the environment
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s", resp.Status)
+		return nil, errors.New(resp.Status)
 	}
-	return nil
+	return resp.Header, nil
 }

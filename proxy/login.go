@@ -80,12 +80,12 @@ func (a *account) renew(ctx context.Context, refused string) error {
 }
 
 var (
-	errLoginRefused = &dialError{faultLogin, "it refused the login"}
-	errLoginLater   = &dialError{faultLogin, "it cannot check the login at this moment"}
-	errNoMechanism  = &dialError{faultLogin, "it offers no way to log in that is known here"}
-	errExchange     = &dialError{faultLogin, "its part of the login makes no sense"}
-	errNotProven    = &dialError{faultLogin, "it did not prove that it knows the password"}
-	errInTheClear   = &dialError{faultLogin, "the password would travel in the clear"}
+	errLoginRefused = &dialError{kind: faultLogin, text: "it refused the login"}
+	errLoginLater   = &dialError{kind: faultLogin, text: "it cannot check the login at this moment"}
+	errNoMechanism  = &dialError{kind: faultLogin, text: "it offers no way to log in that is known here"}
+	errExchange     = &dialError{kind: faultLogin, text: "its part of the login makes no sense"}
+	errNotProven    = &dialError{kind: faultLogin, text: "it did not prove that it knows the password"}
+	errInTheClear   = &dialError{kind: faultLogin, text: "the password would travel in the clear"}
 )
 
 // dial opens a connection, and logs in where that is sendguard's to do. A

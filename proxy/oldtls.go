@@ -55,7 +55,7 @@ func (d *dialer) explain(ctx context.Context, as greeting, opened func(net.Conn)
 	if d.old.words == "" {
 		return err
 	}
-	return &dialError{faultTLS, d.old.words}
+	return &dialError{kind: faultTLS, text: d.old.words}
 }
 
 // askForOldTLS begins a handshake that takes old TLS and ends it as soon as it is

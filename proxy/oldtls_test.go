@@ -74,7 +74,7 @@ func TestAServerWithOldTLSIsNamedAndTakenOnlyWhereThatIsSet(t *testing.T) {
 				if n := handshakes.Load(); n != 4 {
 					t.Errorf("%d handshakes; one for each of 3 clients and one to ask would be 4", n)
 				}
-				if g.faults(faultTLS) != 3 || !strings.Contains(g.log.String(), `detail="`+tc.words+`"`) {
+				if g.faults(faultTLS) != 3 || !strings.Contains(g.log.String(), `: `+tc.words+`"`) {
 					t.Errorf("%v faults, and the log has\n%s", g.faults(faultTLS), g.log.String())
 				}
 				s := defaults(u.listener.Addr().String())

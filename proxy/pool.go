@@ -157,7 +157,7 @@ func (s *session) connectAnew() error {
 	up, err := s.dialer.dial(s.ctx, s.helo, s.opened)
 	s.metrics.connected(s.Name, err)
 	if d := (*dialError)(nil); errors.As(err, &d) {
-		s.faultDetail(d.kind, d.text)
+		s.faultDetail(d.kind, s.dialer.Address+": "+d.Error())
 	}
 	s.up = up
 	return err

@@ -148,7 +148,7 @@ func (g *guard) series() (all []string) {
 
 func TestStatusServesMetricsLivezAndReadyz(t *testing.T) {
 	g := newGuard(t, newUpstream(t))
-	status, err := NewStatus("127.0.0.1:0", g.metrics, g.Ready)
+	status, err := NewStatus("127.0.0.1:0", "this one", g.metrics, g.Ready)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestStatusServesMetricsLivezAndReadyz(t *testing.T) {
 			t.Errorf("%s: %d", path, code)
 		}
 	}
-	if err := CheckReady(t.Context(), status.Addr().String()); err != nil {
+	if err := CheckReady(t.Context(), status.Addr().String(), "this one"); err != nil {
 		t.Error(err)
 	}
 	if err := g.Shutdown(t.Context()); err != nil {
@@ -186,7 +186,7 @@ func TestStatusServesMetricsLivezAndReadyz(t *testing.T) {
 	if code, _ := get("/livez"); code != 200 {
 		t.Errorf("/livez while stopping: %d", code)
 	}
-	if CheckReady(t.Context(), status.Addr().String()) == nil {
+	if CheckReady(t.Context(), status.Addr().String(), "") == nil {
 		t.Error("ready while stopping")
 	}
 	http.DefaultClient.CloseIdleConnections()

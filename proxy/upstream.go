@@ -245,7 +245,7 @@ func replyError(err error) error {
 		return r
 	}
 	f, text := upstreamFault(err)
-	return &dialError{f, text}
+	return &dialError{kind: f, text: text}
 }
 
 // upstreamFault says what went wrong on the way upstream.

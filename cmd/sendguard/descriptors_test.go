@@ -42,7 +42,7 @@ func TestMoreClientsThanFileDescriptorsBlameNobodyElse(t *testing.T) {
 	if served < 5 || served+turnedAway != 60 {
 		t.Errorf("%d were served and %d turned away", served, turnedAway)
 	}
-	if status, out, stderr := command(t, "healthcheck", "--config", writeConfig(t, minimal+"metrics: {listen: \""+p.metrics+"\"}\n")); status != exitOK {
+	if status, out, stderr := command(t, "healthcheck", "--address", p.metrics); status != exitOK {
 		t.Errorf("%d %s%s", status, out, stderr)
 	}
 	if n := p.gauge(`sendguard_upstream_connects_total{result="failed",route="work"}`); n != "0" {

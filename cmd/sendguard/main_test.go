@@ -50,7 +50,7 @@ func writeConfig(t testing.TB, text string) string {
 }
 
 func TestExitStatusesAndWords(t *testing.T) {
-	good, bad := writeConfig(t, minimal), writeConfig(t, "x: 1\n")
+	bad := writeConfig(t, "x: 1\n")
 	for _, tc := range []struct {
 		args           []string
 		status         int
@@ -59,8 +59,6 @@ func TestExitStatusesAndWords(t *testing.T) {
 		{[]string{"version"}, 0, "sendguard devel, commit ", ""},
 		{nil, 0, "sendguard demo", ""},
 		{[]string{"--help"}, 0, "serve", ""},
-		{[]string{"config", "--config", good}, 0, "address: smtp.example.com:587", ""},
-		{[]string{"config", "--config", good}, 0, "external: 10", ""},
 		{[]string{"config", "--config", bad}, 2, "", "c.yaml:1: x: unknown key"},
 		{[]string{"config", "--config", "/no/such/file"}, 2, "", "/no/such/file"},
 		{[]string{"serve", "--config", bad}, 2, "", "c.yaml:1: x: unknown key"},
@@ -77,9 +75,48 @@ func TestExitStatusesAndWords(t *testing.T) {
 	}
 }
 
+func TestConfigSaysInOneLineThatAllIsGood(t *testing.T) {
+	path := writeConfig(t, minimal)
+	status, stdout, stderr := command(t, "config", "--config", path)
+	if want := path + " is good: 1 route, 0 rules, action reject\n"; status != 0 || stdout != "" || stderr != want {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	if _, stdout, _ := command(t, "config", "--print", "--config", path); !strings.HasPrefix(stdout, "routes:\n") || !strings.Contains(stdout, "external: 10") {
+		t.Errorf("--print: %q", stdout)
+	}
+}
+
+// An upstream that is silent takes its time; so do all of them, together.
+func TestConfigConnectTriesAllUpstreamsAtOnce(t *testing.T) {
+	const silent = 4
+	met := make(chan struct{})
+	text, open := "routes:\n", make(chan struct{}, silent)
+	for range silent {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			if conn, err := l.Accept(); err == nil {
+				defer conn.Close()
+				if open <- struct{}{}; len(open) == silent {
+					close(met)
+				}
+				<-met // none goes on before all are there
+			}
+		}()
+		text += fmt.Sprintf("  - {listen: \"127.0.0.1:0\", upstream: {address: \"%s\", tls: none}}\n", l.Addr())
+	}
+	status, _, stderr := command(t, "config", "--connect", "--config", writeConfig(t, strings.Replace(text, "127.0.0.1:0", "127.0.0.1:1587", 1)))
+	if status != 1 || strings.Count(stderr, "connection lost") != silent {
+		t.Errorf("%d %q", status, stderr)
+	}
+}
+
 func TestTheConfigurationIsFoundInTheEnvironment(t *testing.T) {
 	t.Setenv("SENDGUARD_CONFIG", writeConfig(t, minimal+"policy: {limits: {external: 3}}\n"))
-	if status, stdout, stderr := command(t, "config"); status != 0 || !strings.Contains(stdout, "external: 3") {
+	if status, stdout, stderr := command(t, "config", "--print"); status != 0 || !strings.Contains(stdout, "external: 3") {
 		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
 	t.Setenv("SENDGUARD_CONFIG", "")
@@ -91,8 +128,8 @@ func TestTheConfigurationIsFoundInTheEnvironment(t *testing.T) {
 }
 
 func TestWhatConfigPrintsIsAConfiguration(t *testing.T) {
-	_, printed, _ := command(t, "config", "--config", "../../config.example.yaml")
-	status, again, stderr := command(t, "config", "--config", writeConfig(t, printed))
+	_, printed, _ := command(t, "config", "--print", "--config", "../../config.example.yaml")
+	status, again, stderr := command(t, "config", "--print", "--config", writeConfig(t, printed))
 	if status != 0 || again != printed {
 		t.Errorf("%d %s\n%s\n%s", status, stderr, printed, again)
 	}
@@ -106,13 +143,13 @@ func TestConfigConnectTriesEachUpstream(t *testing.T) {
 	defer drop.Close()
 	good := fmt.Sprintf("routes:\n  - listen: 127.0.0.1:1587\n    upstream: {address: \"%s\", tls: none}\n", drop.Addr())
 	status, stdout, stderr := command(t, "config", "--connect", "--config", writeConfig(t, good))
-	if want := "# route route1: " + drop.Addr() + ": no TLS; offers 8BITMIME, "; status != 0 || !strings.Contains(stdout, want) {
+	if want := "route route1: " + drop.Addr() + ": no TLS; offers 8BITMIME, "; status != 0 || stdout != "" || !strings.Contains(stderr, want) {
 		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
 	bad := good + "  - listen: 127.0.0.1:1588\n    upstream: {address: \"127.0.0.1:1\", tls: none}\n" +
 		"  - listen: 127.0.0.1:1589\n    upstream: {address: \"" + drop.Addr() + "\"}\n"
 	status, _, stderr = command(t, "config", "--connect", "--config", writeConfig(t, bad))
-	if want := "route route2: 127.0.0.1:1: connection refused\nroute route3: " + drop.Addr() + ": it does not offer STARTTLS\n"; status != 2 || stderr != want {
+	if want := "route route2: 127.0.0.1:1: connection refused\nroute route3: " + drop.Addr() + ": it does not offer STARTTLS\n"; status != 1 || !strings.HasSuffix(stderr, want) {
 		t.Errorf("%d %q", status, stderr)
 	}
 }
@@ -224,8 +261,7 @@ func TestServeRunsUntilItIsStopped(t *testing.T) {
 		t.Errorf("%q %v", reply, err)
 	}
 	log.find(t, `"msg":"message","route":"work","session":\d+,"outcome":"accepted".*"verdict":"allow"`)
-	health := writeConfig(t, minimal+"metrics: {listen: \""+metrics+"\"}\n")
-	if code, out, errs := command(t, "healthcheck", "--config", health); code != 0 || out != "ready\n" {
+	if code, out, errs := command(t, "healthcheck", "--address", metrics); code != 0 || out != "ready\n" {
 		t.Errorf("healthcheck: %d %q %q", code, out, errs)
 	}
 	stop()
@@ -254,4 +290,31 @@ func TestServeSaysWhenAnAddressIsTaken(t *testing.T) {
 	if status, _, stderr := command(t, "serve", "--config", writeConfig(t, free)); status != 1 || !strings.Contains(stderr, "cannot listen for metrics: ") {
 		t.Errorf("%d %q", status, stderr)
 	}
+}
+
+func TestHealthcheckTakesNoOtherGuardsAnswerForItsOwn(t *testing.T) {
+	p := startProcess(t, "")
+	metrics := p.metrics
+	if status, stdout, stderr := command(t, "healthcheck", "--address", metrics); status != 0 || stdout != "ready\n" {
+		t.Errorf("with an address: %d %q %q", status, stdout, stderr)
+	}
+	other := writeConfig(t, minimal+"metrics: {listen: \""+metrics+"\"}\n")
+	if status, _, stderr := command(t, "healthcheck", "--config", other); status != 1 || !strings.Contains(stderr, "not ready: another sendguard answers there") {
+		t.Errorf("with another configuration: %d %q", status, stderr)
+	}
+	if status, _, stderr := command(t, "healthcheck", "--config", other, "--address", metrics); status != 1 || !strings.Contains(stderr, "takes the place") {
+		t.Errorf("with both: %d %q", status, stderr)
+	}
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := strings.Replace(string(text), "metrics: {listen: 127.0.0.1:0}", "metrics: {listen: \""+metrics+"\"}", 1)
+	if err := os.WriteFile(p.config, []byte(own), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if status, stdout, stderr := command(t, "healthcheck", "--config", p.config); status != 0 || stdout != "ready\n" {
+		t.Errorf("with its own configuration: %d %q %q\n%s", status, stdout, stderr, own)
+	}
+	p.stop()
 }

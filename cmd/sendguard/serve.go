@@ -92,7 +92,7 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 		return faultError{err}
 	}
 	var background sync.WaitGroup
-	s.status, err = proxy.NewStatus(c.Metrics.Listen, s.metrics, s.srv.Ready)
+	s.status, err = proxy.NewStatus(c.Metrics.Listen, c.Instance(), s.metrics, s.srv.Ready)
 	if err != nil {
 		err = faultError{fmt.Errorf("cannot listen for metrics: %w", err)}
 	} else {

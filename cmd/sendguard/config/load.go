@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -53,6 +55,20 @@ func Load(named string) (*Config, error) {
 	c.source = &d
 	c.check(&d)
 	return &c, d.err()
+}
+
+// Path is the file that the configuration is from.
+func (c *Config) Path() string { return c.source.file }
+
+// Instance tells the guard of this configuration from one of another: it is made of
+// the file's place, and does not show it.
+func (c *Config) Instance() string {
+	path, err := filepath.Abs(c.Path())
+	if err != nil { // there is no working directory any more
+		path = c.Path()
+	}
+	sum := sha256.Sum256([]byte(path))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Print writes the configuration as it is in force, its secrets hidden.
