@@ -20,6 +20,7 @@ type bodyReader struct {
 
 	bare bool  // a bare CR or LF was seen, and not mended
 	size int64 // of what was passed on, without dot-stuffing
+	dots int   // of dot-stuffing, in what was passed on
 
 	lineStart bool // the next byte comes after CRLF
 	made      bool // the next byte comes after a line end that was mended
@@ -173,7 +174,7 @@ func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
 			case bytes.HasPrefix(finalDot, line):
 				return i, bare || bytes.Count(p[:i], crlf[:1]) != ends, false
 			}
-			b.size-- // it is not part of the message
+			b.unstuffed() // it is not part of the message
 		}
 		eol := bytes.IndexByte(p[i:], '\n')
 		if eol < 0 {
@@ -198,6 +199,12 @@ func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
 	return n, bare || bytes.Count(p[:n], crlf[:1]) != ends, false
 }
 
+// unstuffed notes a dot of dot-stuffing.
+func (b *bodyReader) unstuffed() {
+	b.size--
+	b.dots++
+}
+
 // mend turns every bare CR and bare LF of a piece into CRLF. It stuffs the
 // lines that this makes, so that none of them looks like the final dot to the
 // upstream: what follows a bare line end, and a lone dot before one. lineStart
@@ -208,7 +215,7 @@ func (b *bodyReader) mend(p []byte, lineStart bool) []byte {
 		c := p[i]
 		if c == '.' && (b.made || lineStart && i+1 < len(p) && (p[i+1] == '\r' || p[i+1] == '\n')) {
 			out = append(out, '.')
-			b.size--
+			b.unstuffed()
 		}
 		lineStart, b.made = false, false
 		switch {

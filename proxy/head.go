@@ -81,19 +81,21 @@ func (m *passage) checkLines(header []byte) error {
 // section 4.5.2).
 type unstuffer struct{ inLine bool }
 
-func (u *unstuffer) unstuff(piece []byte) []byte {
+// unstuff takes a piece; stuffed says that there may be something to take off. Whoever
+// finds where a message ends has seen that, and hardly ever there is.
+func (u *unstuffer) unstuff(piece []byte, stuffed bool) []byte {
 	if len(piece) == 0 {
 		return nil
 	}
-	plain := piece
-	if !u.inLine {
-		plain = bytes.TrimPrefix(plain, finalDot[:1])
-	}
+	begins := !u.inLine
 	u.inLine = !bytes.HasSuffix(piece, crlf)
-	if bytes.Contains(plain, []byte("\r\n.")) {
-		plain = bytes.ReplaceAll(plain, []byte("\r\n."), crlf)
+	if !stuffed {
+		return piece
 	}
-	return plain
+	if begins {
+		piece = bytes.TrimPrefix(piece, finalDot[:1])
+	}
+	return bytes.ReplaceAll(piece, []byte("\r\n."), crlf)
 }
 
 // stuff returns a copy of the header with dot-stuffing.

@@ -18,7 +18,7 @@ const decideFactor = 16
 // before anything goes on. All that is then at the start of m.piece.
 func (m *passage) decide(header []byte) error {
 	memory := decideFactor * len(header)
-	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header)) }); err != nil {
+	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header, m.body.dots > 0)) }); err != nil {
 		return err
 	}
 	if m.wants == policy.More {
@@ -67,7 +67,7 @@ func (m *passage) judgeStart(piece []byte) policy.Next {
 	if m.body.bare {
 		m.judge.Bare()
 	}
-	if m.judge.Body(m.dots.unstuff(piece)) == policy.More && m.last {
+	if m.judge.Body(m.dots.unstuff(piece, m.stuffed)) == policy.More && m.last {
 		m.judge.End()
 	}
 	return m.judge.Next()
@@ -120,7 +120,7 @@ func (m *passage) feed(body []byte) bool {
 	if m.wants == policy.Pass {
 		return true
 	}
-	m.wants = m.judge.Body(m.dots.unstuff(body))
+	m.wants = m.judge.Body(m.dots.unstuff(body, m.stuffed))
 	more := m.judge.Memory() - m.charged
 	if more <= 0 {
 		return true

@@ -29,6 +29,7 @@ type passage struct {
 	body    *bodyReader
 	piece   []byte // of the message, taken from the wire and not yet sent
 	last    bool   // the message ends with it
+	stuffed bool   // it has dot-stuffing
 	start   int    // so many bytes of the piece came before the verdict: the header, and what else the judge wanted
 	memory  share  // for the header, what is judged, and the judge
 	outcome outcome
@@ -100,7 +101,9 @@ func (m *passage) pass() reply {
 
 // next takes the next piece of the message from the client.
 func (m *passage) next() (err error) {
+	dots := m.body.dots
 	m.piece, m.last, err = m.body.next()
+	m.stuffed = m.body.dots > dots
 	return err
 }
 
