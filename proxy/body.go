@@ -162,7 +162,7 @@ func cutLineEnd(b []byte) (line []byte, ended bool) {
 
 // scan finds how many bytes of p can be passed on, whether there is a bare CR
 // or LF among them, and whether the message ends after them. What may be the
-// begin of the end is held back: a CR, or a dot at the start of a line.
+// start of the end is held back: a CR, or a dot at the start of a line.
 func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
 	ends := 0 // of lines, that is CRLFs
 	i := 0

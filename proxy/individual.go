@@ -306,7 +306,7 @@ func (r *run) trouble(err error) string {
 	return "trouble with " + r.dialer.host() + ": " + text
 }
 
-// enhanced parts a reply into its codes (RFC 2034 section 4), both of them, and
+// enhanced separates a reply into its codes (RFC 2034 section 4), both of them, and
 // its words in printable US-ASCII, at most maxWords. A reply may have none (RFC 5321
 // section 4.2); there are always some here.
 func enhanced(r reply) (code, text string) {
