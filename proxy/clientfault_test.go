@@ -18,7 +18,7 @@ type departure struct {
 	mode string // how the guard is set up
 	at   string // behind what it goes
 	how  string
-	told string // begin of its last reply
+	told string // start of its last reply
 	f    fault  // what is counted; "": it is nobody's fault
 }
 

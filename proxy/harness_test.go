@@ -42,11 +42,11 @@ type upstreamServer struct {
 	// onEach, if set, makes an on for each connection.
 	onEach func() func(line string) string
 	// after, if set, may say more behind the answer to a command, or when the
-	// begin of a message has come ("body").
+	// start of a message has come ("body").
 	after func(verb string, say func(string))
 	// fail, if set, may do something else than answer; true ends the connection.
 	// It is asked for each command, "" for the greeting, "handshake", and "body"
-	// and "." for the begin and the end of a message.
+	// and "." for the start and the end of a message.
 	fail func(at string, conn net.Conn) bool
 	caps []string
 	// endsAt are the sequences that end a message for this server.

@@ -92,7 +92,7 @@ type expectation struct {
 	all  []checksum
 }
 
-// expected begins with the header of each message, and the begin of its body.
+// expected begins with the header of each message, and the start of its body.
 func (h *hugeServer) expected(shown [][]string) *expectation {
 	e := &expectation{h, make([]checksum, len(shown))}
 	for i, to := range shown {

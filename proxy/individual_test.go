@@ -18,7 +18,7 @@ func individual(s *setup) {
 
 // A copyServer answers for an upstream and notes who got which message. It
 // fails once, at one event: a command, a message that has come whole, or the
-// begin of one.
+// start of one.
 type copyServer struct {
 	u       *upstreamServer
 	failAt  int // the number of the event, from 1; 0: never

@@ -42,7 +42,7 @@ func withList(n, picture int) string {
 const listRefused = "550 5.7.1 Not sent: its text and attachments show 43 addresses (limit 25). Take them out, or put [show 43] in the subject to send anyway."
 
 func TestAListInAnAttachmentIsNeverFinishedUpstream(t *testing.T) {
-	for name, picture := range map[string]int{"at the begin": 0, "behind a first piece": 2 * smallPiece, "far behind": 3_000_000} {
+	for name, picture := range map[string]int{"at the start": 0, "behind a first piece": 2 * smallPiece, "far behind": 3_000_000} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
 			g := newGuard(t, u, inspecting(25))

@@ -41,7 +41,7 @@ func TestBccTakesOutsideAddressesOutAndNothingElse(t *testing.T) {
 func TestAnInvitationIsNeverRewritten(t *testing.T) {
 	multipart := strings.Replace(leaking(43), "Subject: news\r\n", "Subject: news\r\nContent-Type: multipart/alternative; boundary=b\r\n", 1)
 	invitation := "--b\r\nContent-Type: text/calendar;\r\n method=REQUEST\r\n\r\nATTENDEE:mailto:p1@there.example\r\n--b--\r\n"
-	for name, before := range map[string]int{"at the begin": 0, "within 64 KiB": 60_000, "at the edge": policy.MaxBody - 100, "far behind": 3_000_000} {
+	for name, before := range map[string]int{"at the start": 0, "within 64 KiB": 60_000, "at the edge": policy.MaxBody - 100, "far behind": 3_000_000} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
 			g := newGuard(t, u, bcc)

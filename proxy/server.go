@@ -59,7 +59,7 @@ type Server struct {
 	sends   *unfinished.Sends
 
 	inForce   atomic.Pointer[settings]
-	changing  sync.Mutex // held over a start, a reload, and the begin of a stop
+	changing  sync.Mutex // held over a start, a reload, and the start of a stop
 	entrances map[string]*entrance
 
 	numbered atomic.Uint64 // sessions, for the log

@@ -20,7 +20,7 @@ type notifier struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	ended bool // nothing is told after the begin of a stop
+	ended bool // nothing is told after the start of a stop
 }
 
 func (n *notifier) ready(status string) { n.tell(daemon.SdNotifyReady, "STATUS="+status) }
