@@ -106,7 +106,7 @@ func (f *FirstParts) message(outer *Part, at int, signed bool, depth int) {
 			continue
 		}
 		inner := f.inner(at*maxFields + i)
-		inner.begin(withCRLF(decode(f.body[at:], names)), f.last)
+		inner.begin(withCRLF(decode(f.body[at:], names, f.last)), f.last)
 		inner.header(0, true, true, depth)
 		f.Found = append(f.Found, inner.Found...)
 		f.More, f.Cut, f.Deep = f.More || inner.More, f.Cut || inner.Cut, f.Deep || inner.Deep
@@ -157,7 +157,7 @@ func (f *FirstParts) header(at int, signed, whole bool, depth int) {
 // parse parses the header at body[at:], unless an earlier look did.
 func (f *FirstParts) parse(at, size int) Header {
 	h, ok := f.parsed[at]
-	if !ok {
+	if !ok || len(h.Raw) != size {
 		h = parse(f.body[at : at+size])
 		if f.parsed == nil {
 			f.parsed = map[int]Header{}

@@ -30,3 +30,23 @@ func TestACopyOfAHeaderIsParsedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestALookAtTheStartOfAnEncodedMessageSeesNoEndThatIsNone: where the text is cut
+// within what encodes one byte, or behind a soft line break, the next look goes on.
+func TestALookAtTheStartOfAnEncodedMessageSeesNoEndThatIsNone(t *testing.T) {
+	h := ParseHeader([]byte("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"))
+	const body = "X: y=0D=0A=\r\n=0D=\r\n=41: z=\r\n\r\nTo: a=40x.org\r\n\r\nContent-Type: x\r\n\r\n"
+	whole := h.FirstParts()
+	whole.Look([]byte(body), true)
+	for cut := range len(body) {
+		f := h.FirstParts()
+		f.Look([]byte(body[:cut]), false)
+		if !f.More && (len(f.Found) != len(whole.Found) || string(f.Found[0].Raw) != string(whole.Found[0].Raw)) {
+			t.Errorf("cut at %d: %q, not %q", cut, f.Found[0].Raw, whole.Found[0].Raw)
+		}
+		f.Look([]byte(body), true)
+		if len(f.Found) != len(whole.Found) || string(f.Found[0].Raw) != string(whole.Found[0].Raw) {
+			t.Errorf("cut at %d, then whole: %q, not %q", cut, f.Found[0].Raw, whole.Found[0].Raw)
+		}
+	}
+}

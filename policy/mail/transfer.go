@@ -22,12 +22,16 @@ func undo(names []string, to io.WriteCloser) io.WriteCloser {
 	return to
 }
 
-// decode undoes transfer encodings at once.
-func decode(text []byte, names []string) []byte {
+// decode undoes transfer encodings at once. Where text is not the last of it, what
+// the end of it says may depend on what follows: it is left out, so that more text
+// only adds to the result.
+func decode(text []byte, names []string, last bool) []byte {
 	var out closingBuffer
 	to := newLineWriter(undo(names, &out))
 	to.Write(text)
-	to.Close()
+	if last {
+		to.Close()
+	}
 	return out.Bytes()
 }
 
