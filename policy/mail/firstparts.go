@@ -3,6 +3,7 @@ package mail
 import (
 	"bytes"
 	"slices"
+	"strings"
 )
 
 // A message may hold copies of its header that mail clients show: in the header
@@ -31,9 +32,9 @@ type FirstParts struct {
 
 	outer  *Part
 	body   []byte
-	last   bool                // no more of the body comes
-	parsed map[int]Header      // by where they stand in the body
-	inside map[int]*FirstParts // of encoded messages, likewise
+	last   bool           // no more of the body comes
+	parsed map[int]Header // by where they stand in the body
+	inside map[encodedAt]*FirstParts
 }
 
 // The bounds: parts inside of each other, and headers in all. Mail clients make
@@ -100,12 +101,12 @@ func (f *FirstParts) parts(outer *Part, at int, signed, whole bool, depth int) {
 
 // message looks at a whole message, or the header of one.
 func (f *FirstParts) message(outer *Part, at int, signed bool, depth int) {
-	for i, names := range outer.undoings() {
+	for _, names := range outer.undoings() {
 		if len(names) == 0 {
 			f.header(at, signed, true, depth)
 			continue
 		}
-		inner := f.inner(at*maxFields + i)
+		inner := f.inner(encodedAt{at, strings.Join(names, " ")})
 		inner.begin(withCRLF(decode(f.body[at:], names, f.last)), f.last)
 		inner.header(0, true, true, depth)
 		f.Found = append(f.Found, inner.Found...)
@@ -113,10 +114,17 @@ func (f *FirstParts) message(outer *Part, at int, signed bool, depth int) {
 	}
 }
 
+// encodedAt is a message in the body, by its place and transfer encodings: two
+// headers that end at one place may name different ones.
+type encodedAt struct {
+	at    int
+	names string
+}
+
 // inner is what looks into an encoded message.
-func (f *FirstParts) inner(key int) *FirstParts {
+func (f *FirstParts) inner(key encodedAt) *FirstParts {
 	if f.inside == nil {
-		f.inside = map[int]*FirstParts{}
+		f.inside = map[encodedAt]*FirstParts{}
 	}
 	if f.inside[key] == nil {
 		f.inside[key] = &FirstParts{}
@@ -157,7 +165,7 @@ func (f *FirstParts) header(at int, signed, whole bool, depth int) {
 // parse parses the header at body[at:], unless an earlier look did.
 func (f *FirstParts) parse(at, size int) Header {
 	h, ok := f.parsed[at]
-	if !ok || len(h.Raw) != size {
+	if !ok {
 		h = parse(f.body[at : at+size])
 		if f.parsed == nil {
 			f.parsed = map[int]Header{}

@@ -31,22 +31,29 @@ func TestACopyOfAHeaderIsParsedOnce(t *testing.T) {
 	}
 }
 
-// TestALookAtTheStartOfAnEncodedMessageSeesNoEndThatIsNone: where the text is cut
-// within what encodes one byte, or behind a soft line break, the next look goes on.
-func TestALookAtTheStartOfAnEncodedMessageSeesNoEndThatIsNone(t *testing.T) {
-	h := ParseHeader([]byte("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"))
-	const body = "X: y=0D=0A=\r\n=0D=\r\n=41: z=\r\n\r\nTo: a=40x.org\r\n\r\nContent-Type: x\r\n\r\n"
-	whole := h.FirstParts()
-	whole.Look([]byte(body), true)
-	for cut := range len(body) {
-		f := h.FirstParts()
-		f.Look([]byte(body[:cut]), false)
-		if !f.More && (len(f.Found) != len(whole.Found) || string(f.Found[0].Raw) != string(whole.Found[0].Raw)) {
-			t.Errorf("cut at %d: %q, not %q", cut, f.Found[0].Raw, whole.Found[0].Raw)
+// TestTwoHeadersThatEndAtOnePlaceMayNameTwoEncodings: what the one says is behind
+// them was once taken for what the other says, and the judge fell over it.
+func TestTwoHeadersThatEndAtOnePlaceMayNameTwoEncodings(t *testing.T) {
+	h := ParseHeader([]byte("Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n"))
+	const text = "VG86IGFAeC5vcmcNCkNjOiBiQHgub3JnDQoNCg=="
+	body := "--a\r\nContent-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: base64\r\n--b\r\n" +
+		"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + text + "\r\n\r\n"
+	f := h.FirstParts()
+	f.Look([]byte(body), true)
+	var found []string
+	for _, c := range f.Found {
+		if c.Raw[0] == 'V' && len(c.Fields) > 0 {
+			t.Errorf("%q has the fields of another header", c.Raw)
 		}
-		f.Look([]byte(body), true)
-		if len(f.Found) != len(whole.Found) || string(f.Found[0].Raw) != string(whole.Found[0].Raw) {
-			t.Errorf("cut at %d, then whole: %q, not %q", cut, f.Found[0].Raw, whole.Found[0].Raw)
+		found = append(found, string(c.Raw))
+	}
+	for _, want := range []string{"To: a@x.org\r\nCc: b@x.org\r\n\r\n", text + "\r\n\r\n"} {
+		found := strings.Join(found, "|")
+		if strings.HasPrefix(want, text) {
+			want = strings.TrimRight(text, "=") // what quoted-printable makes of it
+		}
+		if !strings.Contains(found, want) {
+			t.Errorf("found %q, lacks %q", found, want)
 		}
 	}
 }
