@@ -72,6 +72,9 @@
 // password.go. reply.go has every reply of our own; server.go starts and stops,
 // reload.go puts a configuration in force; metrics.go counts, and http.go serves
 // the counts. oldtls.go asks an upstream that does not agree on TLS what it has,
-// descriptors.go shares out the file descriptors, and reason.go says what is wrong
-// without naming what the log must not.
+// descriptors.go and budget.go share out file descriptors and memory, silent_unix.go
+// asks a socket whether the upstream has said something, and probe.go tries the way
+// there for an administrator. event.go has the line in the log that a reference
+// leads to: faultwords.go says what happened, certificate.go what a certificate
+// says, and reason.go what is wrong without naming what the log must not.
 package proxy
