@@ -14,6 +14,6 @@
 //   - Files of a package are left to the package.
 //
 // plan.go is the plan; systemd.go, launchd.go and windows.go make one for each
-// system, from the templates beside them. trusted.go says whose the files are,
-// trusted_unix.go and trusted_other.go how that is seen.
+// system, from the templates beside them, and here.go chooses. trusted.go says
+// whose the files are, trusted_unix.go and trusted_other.go how that is seen.
 package supervisor
