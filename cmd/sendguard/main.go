@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,11 @@ import (
 	"sendguard/proxy"
 )
 
-// version is set by releases: -ldflags "-X main.version=1.2.3".
-var version = "devel"
+// These are set by releases: -ldflags "-X main.version=1.2.3 -X main.revision=…".
+var (
+	version  = "devel"
+	revision = "" // where it is not set, what the compiler knows
+)
 
 // Exit statuses.
 const (
@@ -88,8 +92,8 @@ func versionCommand() *cobra.Command {
 
 // build says what the program was built from.
 func build() proxy.Build {
-	b := proxy.Build{Version: version, Revision: "unknown", GoVersion: runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
+	b := proxy.Build{Version: version, Revision: cmp.Or(revision, "unknown"), GoVersion: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				b.Revision = s.Value
