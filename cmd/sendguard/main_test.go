@@ -22,7 +22,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asChild) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	runtimeDir, err := os.MkdirTemp("", "sendguard-test-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("RUNTIME_DIRECTORY", runtimeDir) // and not the system's
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		os.RemoveAll(runtimeDir)
+		os.Exit(status)
+	}))
 }
 
 const patience = 10 * time.Second

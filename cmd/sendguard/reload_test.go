@@ -37,6 +37,36 @@ func TestAHangupLoadsTheConfigurationAgain(t *testing.T) {
 	p.stop()
 }
 
+func TestReloadFindsTheGuardOfItsConfiguration(t *testing.T) {
+	p, other := startProcess(t, ""), startProcess(t, "")
+	p.write("policy: {limits: {external: 2}}\n")
+	status, stdout, stderr := command(t, "reload", "--config", p.config)
+	if want := fmt.Sprintf("process %d was told to load %s again; its log says how that went\n", p.cmd.Process.Pid, p.config); status != 0 || stdout != want {
+		t.Errorf("%d %q %q", status, stdout, stderr)
+	}
+	p.out.find(t, loaded)
+	p.stop()
+	other.stop()
+	if strings.Contains(other.out.String(), loaded) {
+		t.Error("the other one was told, too")
+	}
+	for _, path := range []string{p.config, "/no/such/file"} {
+		if status, stdout, stderr := command(t, "reload", "--config", path); status != 1 || stdout != "" || stderr != "no guard runs with "+path+", or none that you may see\n" {
+			t.Errorf("%d %q %q", status, stdout, stderr)
+		}
+	}
+}
+
+// TestReloadDoesNotBelieveAKilledGuard: its process number may be another's by now.
+func TestReloadDoesNotBelieveAKilledGuard(t *testing.T) {
+	p := startProcess(t, "")
+	p.signal(syscall.SIGKILL)
+	p.cmd.Wait()
+	if status, _, stderr := command(t, "reload", "--config", p.config); status != 1 || !strings.Contains(stderr, "no guard runs") {
+		t.Errorf("%d %q", status, stderr)
+	}
+}
+
 func TestAFileWithMistakesChangesNothingAndTellsNoSecret(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -98,6 +99,7 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 	} else {
 		defer s.status.Close()
 		s.log.Info("metrics", "listen", s.status.Addr().String())
+		defer s.findable()()
 		s.systemd.ready(s.condition())
 		background.Go(func() { s.reloadAt(ctx, hangup) })
 		background.Go(func() { s.keepAlive(ctx) })
@@ -106,6 +108,23 @@ func (s *service) serve(ctx context.Context, stop func(), c *config.Config, hang
 	stop()
 	s.stop(&background)
 	return err
+}
+
+// findable has sendguard reload find this process until release. Without it
+// everything else works.
+func (s *service) findable() (release func()) {
+	path, err := config.Find(s.file)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err == nil {
+		release, err = beFound(path)
+	}
+	if err != nil {
+		s.log.Info("sendguard reload will not find this process", "error", err)
+		return func() {}
+	}
+	return release
 }
 
 // stop ends the service within its time.

@@ -86,6 +86,9 @@ func installService(cmd *cobra.Command, _ []string) error {
 // installable reports what would not start, or would give somebody the rights of
 // the administrator.
 func installable(m supervisor.Manager, s supervisor.Service) error {
+	if os.Getenv("CREDENTIALS_DIRECTORY") == "" { // the service will have it
+		os.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/sendguard.service")
+	}
 	if _, err := config.Load(s.Config); err != nil {
 		return err
 	}
