@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,6 +49,21 @@ func hostsOf(given []string) (h hosts, err error) {
 		}
 	}
 	return h, nil
+}
+
+// and are the hosts and those of a certificate.
+func (h hosts) and(c *x509.Certificate) hosts {
+	for _, name := range c.DNSNames {
+		if !slices.Contains(h.names, name) {
+			h.names = append(h.names, name)
+		}
+	}
+	for _, ip := range c.IPAddresses {
+		if !slices.ContainsFunc(h.ips, ip.Equal) {
+			h.ips = append(h.ips, ip)
+		}
+	}
+	return h
 }
 
 func (h hosts) String() string {
@@ -138,13 +154,13 @@ func readAuthority(certFile, keyFile string) (*keyPair, error) {
 	return &keyPair{pair.Leaf, key}, nil
 }
 
-// write writes the pair; the key is for its owner alone.
-func (p *keyPair) write(certFile, keyFile string) error {
+// write writes the pair, a new key with the mode.
+func (p *keyPair) write(certFile, keyFile string, mode os.FileMode) error {
 	key, err := x509.MarshalPKCS8PrivateKey(p.key)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		replaceFile(keyFile, 0o600, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		replaceFile(keyFile, mode, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
 		replaceFile(certFile, 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})))
 }

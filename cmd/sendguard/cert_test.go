@@ -140,6 +140,25 @@ func TestAnAuthorityIsUsedAgainAndTheCertificateReplaced(t *testing.T) {
 	}
 }
 
+// TestARenewedCertificateKeepsItsNames: a mail client that uses one of them would
+// not know it any more.
+func TestARenewedCertificateKeepsItsNames(t *testing.T) {
+	dir := t.TempDir()
+	if status, _, stderr := command(t, "cert", "--dir", dir, "mail.example.com", "192.0.2.1"); status != 0 {
+		t.Fatal(stderr)
+	}
+	status, out, stderr := command(t, "cert", "--dir", dir, "smtp.mail.example.com")
+	if want := "a certificate for localhost, smtp.mail.example.com, mail.example.com, 127.0.0.1, ::1, 192.0.2.1, until "; status != 0 || !strings.Contains(out, want) {
+		t.Errorf("%d %q %s", status, stderr, out)
+	}
+	cert := readCertificate(t, filepath.Join(dir, "cert.pem"))
+	for _, host := range []string{"mail.example.com", "smtp.mail.example.com", "192.0.2.1", "localhost"} {
+		if err := cert.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWhatIsNotOursIsNotOverwritten(t *testing.T) {
 	made := withCertificate(t)
 	for name, tc := range map[string]struct {

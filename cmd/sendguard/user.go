@@ -22,9 +22,10 @@ func userCommand() *cobra.Command {
 		Use:   "user NAME",
 		Short: "Add a user to the users_file of a route, or change the password",
 		Long: `Add a user to the users_file of a route, or change the password. It is read
-twice from the terminal, without echo, or once from standard input. Run it as
-the user that runs the guard: the file will be readable by that one alone. A
-running guard takes the change up at once.`,
+twice from the terminal, without echo, or once from standard input. The file
+keeps its owner and mode; a new one is readable by its owner alone, and where
+root makes it by the group of its folder. A running guard takes the change up
+at once.`,
 		Args: cobra.ExactArgs(1),
 	}
 	file := cmd.Flags().String("file", "", "users file (default: that of the configuration)")
@@ -46,13 +47,15 @@ running guard takes the change up at once.`,
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s can log in now (%s)\n", args[0], path)
+		if note := unreadable(path); note != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), note)
+		}
 		return nil
 	}
 	return cmd
 }
 
-// setUser adds a user to a users file, or gives one another password. The file
-// is then readable by its owner alone.
+// setUser adds a user to a users file, or gives one another password.
 func setUser(path, name, password string) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -69,7 +72,7 @@ func setUser(path, name, password string) error {
 	if text, err = proxy.WithUser(text, name, password); err != nil {
 		return err
 	}
-	return replaceFile(path, 0o600, text)
+	return replaceFile(path, guardMode(path), text)
 }
 
 // findUsersFile returns the users file of the configuration.
