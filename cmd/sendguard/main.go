@@ -32,7 +32,7 @@ const (
 	exitUsage = 2 // bad configuration or usage
 )
 
-func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(runProcess()) }
 
 // run carries out a command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
