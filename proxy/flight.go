@@ -90,12 +90,13 @@ func (u *upstream) sendNothing(end time.Time) error {
 	return err
 }
 
-// inStep makes sure that the upstream has said no more than it was asked.
+// inStep makes sure that the upstream has said no more than it was asked. Where
+// it has taken leave right behind its reply, that is the error.
 func (u *upstream) inStep() error {
-	if u.r.Buffered() > 0 {
-		return errProtocol
+	if u.r.Buffered() == 0 {
+		return nil
 	}
-	return nil
+	return u.leaveTaken(lastWordTime, "data")
 }
 
 // pipelines reports whether the upstream takes commands in one flight.

@@ -277,3 +277,27 @@ func TestTheCountOfErrorsStartsAnewWithAnAcceptedMessage(t *testing.T) {
 	c.want("421 4.7.0 Too many errors")
 	c.ended()
 }
+
+// A server that shuts down may do so between 354 and the message.
+func TestAGoodbyeBehind354IsPassedOn(t *testing.T) {
+	for _, goodbye := range []string{"451 4.4.2 Timeout waiting for data from client.", "421 4.3.2 shutting down"} {
+		for name, change := range map[string]func(*setup){"one message": func(*setup) {}, "copies": individual} {
+			u := newUpstream(t)
+			u.on = answers(map[string]string{"DATA": "354 go ahead\n" + goodbye})
+			c := newGuard(t, u, change).greeted()
+			c.cmd("MAIL FROM:<me@home.example>", "250")
+			c.cmd("RCPT TO:<p1@there.example>", "250")
+			c.cmd("RCPT TO:<p2@there.example>", "250")
+			c.cmd("DATA", "354")
+			c.send(leaking(9) + ".\r\n")
+			want := goodbye
+			if name == "copies" {
+				want = "451 4.3.0 Sent to 0 of 2; send it again, and only those without a copy get one. The reason: " + goodbye[len("421 4.3.2 "):]
+			}
+			c.want(want)
+			if _, messages, _ := u.got(); len(messages) > 0 {
+				t.Errorf("%s, %s: upstream took %d messages", name, goodbye, len(messages))
+			}
+		}
+	}
+}

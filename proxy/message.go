@@ -118,8 +118,11 @@ func (m *passage) openData() (r reply, ok bool) {
 			m.hangUp()
 		}
 		return m.finish(outcomeRefusedByUpstream, r), false
-	case r.code != 354 || m.up.inStep() != nil:
+	case r.code != 354:
 		return m.upstreamLost(errProtocol), false
+	}
+	if err := m.up.inStep(); err != nil {
+		return m.upstreamLost(err), false
 	}
 	m.dataOpen = true
 	return r, true
