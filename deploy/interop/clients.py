@@ -8,6 +8,7 @@ import smtplib
 from dataclasses import dataclass, field
 
 from lab import HOST, run
+from screen import mutt_on_screen
 from servers import PASSWORD, USER, Postfix
 from thunderbird import Thunderbird
 
@@ -49,16 +50,19 @@ def curl(lab, port, mail):
                 "--crlf", "-T", lab.write("mail.eml", mail.message())])
 
 
-def mutt(lab, port, mail):
-    rc = lab.write("muttrc", f'set smtp_url="smtp://{USER}@{HOST}:{port}/"\nset smtp_pass="{mail.password}"\nset ssl_starttls=no\n'
+def muttrc(lab, port, mail, more=""):
+    return lab.write("muttrc", f'set smtp_url="smtp://{USER}@{HOST}:{port}/"\nset smtp_pass="{mail.password}"\nset ssl_starttls=no\n'
                    f'set ssl_force_tls=no\nset smtp_authenticators="plain"\nset from="{mail.sender}"\nset use_from=yes\n'
-                   f'set hostname=localhost\nset copy=no\nset charset=utf-8\nset tmpdir="{lab.dir}"\n')
-    return run(["mutt", "-n", "-F", rc, "-s", mail.subject, "--", *mail.to], input=mail.text(), env=home(lab) | {"LC_ALL": "C.UTF-8"})
+                   f'set hostname=localhost\nset copy=no\nset charset=utf-8\nset tmpdir="{lab.dir}"\n{more}')
+
+
+def mutt(lab, port, mail):
+    return run(["mutt", "-n", "-F", muttrc(lab, port, mail), "-s", mail.subject, "--", *mail.to], input=mail.text(), env=home(lab) | {"LC_ALL": "C.UTF-8"})
 
 
 def s_nail(lab, port, mail):
     settings = [f"mta=smtp://{USER}:{mail.password}@{HOST}:{port}", "v15-compat=yes", "smtp-auth=plain", f"from={mail.sender}",
-                "hostname=localhost", "smtp-hostname=localhost", "sendwait"]
+                "hostname=localhost", "smtp-hostname=localhost", "sendwait", "DEAD=" + os.path.join(lab.dir, "dead.letter")]
     options = [word for s in settings for word in ("-S", s)]
     return run(["s-nail", "-:/", *options, "-s", mail.subject, *mail.to], input=mail.text(), env=home(lab) | {"LC_ALL": "C.UTF-8"})
 
@@ -114,6 +118,24 @@ smtp_tls_security_level = none
 
 # What a user is shown of a wrong password where it is not the server's reply.
 SHOWN_FOR_535 = {"mutt": "SASL authentication failed", "Thunderbird": "Login to server 127.0.0.1 with username robot failed"}
+
+# What a person sees of a refusal, where that is not what the client said above, and
+# what else there is to look at: by the names of these places.
+
+
+def curl_seen(lab, port, mail, said):
+    return "\n".join(line for line in said.splitlines() if line[:2] not in ("* ", "> ", "< ", "{ ", "} ")), {"curl -v": said}
+
+
+def mutt_seen(lab, port, mail, said):
+    """Without a terminal mutt says all of a reply, in its menu as much as fits on a line."""
+    rc = muttrc(lab, port, mail, "set editor=true\nset autoedit=yes\nset edit_headers=yes\nset abort_unmodified=no\nset spoolfile=/dev/null\nset folder=/\nmacro compose E <error-history><bottom>\n")
+    draft = lab.write("draft", f"To: {', '.join(mail.to)}\nSubject: {mail.subject}\n\n".encode() + mail.text())
+    below, errors = mutt_on_screen(["mutt", "-n", "-F", rc, "-H", draft], home(lab))
+    return below, {"<error-history>": errors}
+
+
+SEEN = {"curl": curl_seen, "mutt": mutt_seen}
 
 ALL = {"swaks": swaks, "msmtp": msmtp, "curl": curl, "mutt": mutt, "s-nail": s_nail, "Python smtplib": smtplib_,
        "git send-email": git_send_email, "Thunderbird": Thunderbird()}

@@ -1,7 +1,9 @@
 """The matrix of clients by servers, with sendguard in between: for each pair a
-message sent, one refused by the policy, and one with a wrong password.
+message sent, one refused by the policy, and one with a wrong password. Then, for
+each client, what a person sees of a refusal, and whether its reference is in that.
 """
 
+import re
 import sys
 
 import clients
@@ -13,7 +15,7 @@ MANY = [f"guest{n}@example.net" for n in range(1, 44)]
 
 class Matrix:
     def __init__(self, lab):
-        self.lab, self.notes, self.cells = lab, [], {}
+        self.lab, self.notes, self.cells, self.rows = lab, [], {}, {}
         cert, key = certificate(lab)
         self.sink = Upstream(lab)
         dovecot, auth = dovecot_server(lab, cert, key, self.sink.port)
@@ -61,7 +63,9 @@ class Matrix:
     def refused(self, client, send, server):
         before = self.blocked(server)
         mail, status, shown = self.send(client, send, server, "refused", MANY, PASSWORD)
+        places = {}
         if client == "Postfix":  # its user is shown the bounce, which goes the same way
+            places = {"its log": shown}
             try:
                 shown = wait_until(lambda: self.bounces(mail), "the bounce", 20)[0].decode()
             except TimeoutError:
@@ -70,7 +74,24 @@ class Matrix:
             return self.odd(client, server, "LEAKED", shown)
         if status in (0, None) or REFUSAL not in " ".join(shown.split()) or self.blocked(server) != before + 1:
             return self.odd(client, server, "NOT-SHOWN", f"exit status {status}, counted {self.blocked(server) - before}: {shown}")
-        return "refused"
+        if client in clients.SEEN:
+            shown, places = clients.SEEN[client](self.lab, self.taps[server].port, mail, shown)
+        return self.referred(client, server, shown, places) or "refused"
+
+    def referred(self, client, server, seen, places):
+        """Looks for the reference of a refusal: where a person finds it, and that the log
+        has one line with it, that of this message."""
+        ref = (re.findall(rb" \(ref ([A-HJ-NP-Z2-9]{6})\)\r\n", bytes(self.taps[server].server)) or [b"none"])[-1].decode()
+        lines = [line for line in self.lab.read("sendguard.log").splitlines() if f"ref={ref}" in line]
+        if len(lines) != 1 or f"route={word(server)} " not in lines[0] or "outcome=refused_by_policy" not in lines[0]:
+            return self.odd(client, server, "NOT-LOGGED", f"reference {ref}: {lines}")
+        found = [place for place, text in {"what is shown": seen, **places}.items() if ref in text]
+        if not found:
+            return self.odd(client, server, "NO-REFERENCE", f"reference {ref}: {seen}")
+        row = (excerpt(seen).replace(ref, "XXXXXX"), ", ".join(found))
+        if self.rows.setdefault(client, row) != row:
+            return self.odd(client, server, "OTHERWISE", f"elsewhere {self.rows[client]}, here {row}")
+        return None
 
     def bounces(self, mail):
         return [m for m in self.sink.find(mail.subject) if b"multipart/report" in m]
@@ -97,8 +118,18 @@ class Matrix:
         print("|---|" + "---|" * len(self.servers))
         for client in self.clients:
             print(f"| {client} | " + " | ".join(self.cells[client, s] for s in self.servers) + " |")
+        print("\n| client | what a person sees of a refusal | where the reference is | log lines with it |\n|---|---|---|---|")
+        for client, (seen, found) in self.rows.items():
+            print(f"| {client} | `{seen}` | {found} | 1, by `grep -F ref=XXXXXX` |")
         for note in self.notes:
             print("\n" + (note if len(note) < 1500 else note[:1000] + " [...] " + note[-400:]))
+
+
+def excerpt(seen):
+    """The sentence of a refusal, or what is seen in its place."""
+    words = " ".join(seen.split())
+    sentence = re.search(r"(?:\S+ ){0,6}Not sent: .*?(?:\(ref \w{6}\)|$)", words)
+    return sentence.group(0) if sentence else words
 
 
 def without_trace(came, handed):
