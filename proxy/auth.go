@@ -49,11 +49,11 @@ func (s *session) Auth(string) (sasl.Server, error) {
 	mechanism := strings.ToUpper(string(bytes.Fields(s.w.line)[1]))
 	switch offered := s.AuthMechanisms(); {
 	case len(offered) == 0:
-		return nil, s.answer(ownReply(replyNoAuth))
+		return nil, s.wrong(replyNoAuth)
 	case !slices.Contains(offered, mechanism):
-		return nil, s.answer(ownReply(replyMechanism))
+		return nil, s.wrong(replyMechanism)
 	case s.users != nil && s.w.inside: // RFC 4954 section 4
-		return nil, s.answer(ownReply(replyAuthInside))
+		return nil, s.wrong(replyAuthInside)
 	}
 	s.auth.mechanism = mechanism
 	if s.users != nil {

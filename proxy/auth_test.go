@@ -182,3 +182,40 @@ func TestAStray250LetsNobodyIn(t *testing.T) {
 		}
 	}
 }
+
+func TestAUTHThatCannotBeIsCounted(t *testing.T) {
+	users := withUsers(usersFile(t, "alice:"+newHash("sesame")))
+	for name, tc := range map[string]struct {
+		change func(*setup)
+		line   string
+		code   string
+	}{
+		"not offered":       {func(s *setup) { s.upstream.Relay = false }, "AUTH PLAIN =", "502 5.5.1"},
+		"no such mechanism": {users, "AUTH BOGUS", "504 5.7.4"},
+		"no base64":         {users, "AUTH PLAIN !!!", "501 5.7.0"},
+		"twice":             {func(*setup) {}, "AUTH PLAIN =", "503 5.5.1 Logged in already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newGuard(t, newUpstream(t), tc.change).greeted()
+			if name == "twice" {
+				c.cmd(tc.line, "235")
+			}
+			for range maxCommandErrors {
+				c.cmd(tc.line, tc.code)
+			}
+			c.send(tc.line + "\r\n")
+			c.want(tc.code)
+			c.want("421 4.7.0 Too many errors")
+			c.ended()
+		})
+	}
+}
+
+func TestASecondLoginWithinATransactionIsRefusedWithAReference(t *testing.T) {
+	c := newGuard(t, newUpstream(t)).greeted()
+	c.cmd("AUTH PLAIN "+b64("\x00me\x00secret"), "235")
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	if got := c.raw("AUTH PLAIN " + b64("\x00me\x00secret")); !referred.MatchString(got) {
+		t.Errorf("got %q", got)
+	}
+}

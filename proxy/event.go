@@ -65,12 +65,12 @@ func (s *session) referAnew(r reply, f fault) []byte {
 }
 
 // logEvent logs a line with the reference of the event. What comes before any
-// MAIL may come often, and from whoever: of identical lines there is one a second
-// then, and their number. Failed logins are told one by one, for those who ban
+// MAIL, or before a login that must be, may come often, and from whoever: of
+// identical lines there is one a second then, and their number. Failed logins are told one by one, for those who ban
 // whoever has too many of them.
 func (s *session) logEvent(level slog.Level, what string, attrs ...any) {
 	s.event.logged = true
-	if s.mailBegun || what == faultWords[faultClientLogin] {
+	if s.mailBegun && !s.mustLogIn() || what == faultWords[faultClientLogin] {
 		s.journal.Log(s.ctx, level, what, append(attrs, "ref", s.reference())...)
 		return
 	}

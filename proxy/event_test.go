@@ -246,3 +246,20 @@ func TestReferencesAreSixLettersAndDigitsThatNobodyMistakes(t *testing.T) {
 		seen[ref] = true
 	}
 }
+
+// A stranger has no login, and may send as much as the line takes.
+func TestMAILWithoutALoginDoesNotFloodTheLog(t *testing.T) {
+	g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))))
+	const clients = 20
+	for range clients {
+		c := g.greeted()
+		c.send(strings.Repeat("MAIL FROM:<me@home.example>\r\n", 1000))
+		for range maxCommandErrors + 1 {
+			c.want("530 5.7.0")
+		}
+		c.want("421 4.7.0 Too many errors")
+	}
+	if lines := g.lines("msg="); len(lines) > clients*maxCommandErrors/10 {
+		t.Errorf("%d lines of the log are about %d clients:\n%s", len(lines), clients, g.log)
+	}
+}

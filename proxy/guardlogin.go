@@ -41,7 +41,7 @@ func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
 	}
 	response, err := base64.RawStdEncoding.DecodeString(string(bytes.TrimRight(said, "="))) // an empty one is "=", RFC 4954 section 4
 	if err != nil {
-		return nil, false, l.answer(ownReply(replyAuthCancelled))
+		return nil, false, l.wrong(replyAuthCancelled)
 	}
 	if l.mechanism == "LOGIN" {
 		if l.name == nil {

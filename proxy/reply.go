@@ -51,6 +51,7 @@ const (
 	replyAuthFailed     = "535 5.7.8 User name or password is wrong\r\n"
 	replyAuthTooOften   = "421 4.7.0 Too many failed logins\r\n"
 	replyAuthCancelled  = "501 5.7.0 Login cancelled, or not understood\r\n"
+	replyAuthTwice      = "503 5.5.1 Logged in already\r\n"
 	replyAuthInside     = "503 5.5.1 Not within a transaction\r\n"
 	replyAuthBusy       = "454 4.7.0 Too many logins at this moment, try again\r\n"
 	replyTooManyRcpts   = "452 4.5.3 Too many recipients\r\n"

@@ -111,7 +111,7 @@ func (s *session) replied() {
 	switch {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false
-	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("502")):
+	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("50")):
 		s.w.instead = s.refer(newReply([]byte(outOfOrder[verb]))).raw
 		s.w.errors++
 	case verb == "EHLO" && s.caps != nil:
@@ -122,8 +122,10 @@ func (s *session) replied() {
 }
 
 // outOfOrder are the replies to commands that the library refused since they
-// came too early (RFC 5321 section 4.1.4).
+// came too early (RFC 5321 section 4.1.4), or for the second time (RFC 4954
+// section 4).
 var outOfOrder = map[string]string{
+	"AUTH": replyAuthTwice,
 	"DATA": replyNoRecipients,
 	"RCPT": replyNoMail,
 }

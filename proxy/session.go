@@ -124,7 +124,7 @@ const localName = "localhost"
 func (s *session) Mail(string, *smtp.MailOptions) error {
 	s.mailBegun = true
 	if s.mustLogIn() {
-		return s.answer(ownReply(replyAuthRequired))
+		return s.wrong(replyAuthRequired)
 	}
 	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
@@ -218,6 +218,12 @@ func (s *session) answer(r reply) error {
 	r = s.refer(r)
 	s.w.instead = r.raw
 	return r.smtpError()
+}
+
+// wrong is answer for what a client gets wrong, of which there may not be too much.
+func (s *session) wrong(line string) error {
+	s.w.errors++
+	return s.answer(newReply([]byte(line)))
 }
 
 // lost ends the way upstream after an error and says what the client is told.
