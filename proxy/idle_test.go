@@ -301,3 +301,19 @@ func TestAGoodbyeBehind354IsPassedOn(t *testing.T) {
 		}
 	}
 }
+
+// The name of a greeting is kept as long as the connection, and in the pool.
+func TestAGreetingThatIsTooLongIsRefused(t *testing.T) {
+	u := newUpstream(t)
+	c := newGuard(t, u, withReuse).dial()
+	c.want("220")
+	long := strings.Repeat("a", maxEnvelopeLine)
+	c.cmd("EHLO "+long, "500 5.5.2")
+	c.cmd("HELO "+long, "500 5.5.2")
+	c.cmd("EHLO client.test", "250")
+	c.cmd("EHLO "+long, "500 5.5.2")
+	c.message(plain, "250")
+	if commands, _, _ := u.got(); slices.ContainsFunc(commands, func(line string) bool { return len(line) > maxEnvelopeLine }) {
+		t.Error("upstream was sent it")
+	}
+}

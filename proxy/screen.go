@@ -33,6 +33,8 @@ func (s *session) screen(line []byte) []byte {
 		return s.beforeTLS(verb)
 	case verb == "VRFY":
 		s.verify()
+	case (verb == "EHLO" || verb == "HELO") && len(line) > maxEnvelopeLine: // its name is kept, also by the pool
+		s.w.refuse(replyLineTooLong)
 	case verb == "NOOP" || verb == "RSET":
 		return s.relayIdle(verb, line)
 	case (verb == "EHLO" || verb == "HELO") && s.caps != nil:
