@@ -64,6 +64,15 @@ func (s *session) referAnew(r reply, f fault) []byte {
 	return s.refer(r).raw
 }
 
+// refuseRecipient is for those beyond the limit. All of a transaction are one event:
+// a client may name as many as it likes.
+func (s *session) refuseRecipient() error {
+	s.event = s.overflow
+	err := s.answer(ownReply(replyTooManyRcpts))
+	s.overflow = s.event
+	return err
+}
+
 // logEvent logs a line with the reference of the event. What comes before any
 // MAIL, or before a login that must be, may come often, and from whoever: of
 // identical lines there is one a second then, and their number. Failed logins are told one by one, for those who ban

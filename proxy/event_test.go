@@ -263,3 +263,20 @@ func TestMAILWithoutALoginDoesNotFloodTheLog(t *testing.T) {
 		t.Errorf("%d lines of the log are about %d clients:\n%s", len(lines), clients, g.log)
 	}
 }
+
+func TestRecipientsBeyondTheLimitAreOneLineOfTheLogForEachMessage(t *testing.T) {
+	g := newGuard(t, newUpstream(t), func(s *setup) { s.limits.Recipients = 1 })
+	c := g.greeted()
+	refs := map[string]bool{}
+	for range 2 {
+		c.cmd("MAIL FROM:<me@home.example>", "250")
+		c.cmd("RCPT TO:<you@there.example>", "250")
+		for range 100 {
+			refs[referred.FindString(c.raw("RCPT TO:<more@there.example>"))] = true
+		}
+		c.cmd("RSET", "250")
+	}
+	if lines := g.lines(`msg=refused`); len(lines) != 2 || len(refs) != 2 {
+		t.Errorf("%d references, and the log has %q", len(refs), lines)
+	}
+}

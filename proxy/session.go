@@ -30,6 +30,7 @@ type session struct {
 	shownClient string       // in them; "": not to be
 	traced      bool         // the log has the conversation
 	event       event        // the client's last command
+	overflow    event        // that there are more recipients than may be
 	mailBegun   bool         // it has said MAIL
 
 	helo       greeting          // the client's last one
@@ -148,7 +149,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	switch {
 	case len(s.rcpts) >= s.limits.Recipients:
-		return s.answer(ownReply(replyTooManyRcpts))
+		return s.refuseRecipient()
 	case len(s.w.line) > maxEnvelopeLine:
 		return s.answer(ownReply(replyLineTooLong))
 	}
@@ -170,7 +171,7 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 // forgetRecipients is for the end of a transaction.
 func (s *session) forgetRecipients() {
 	s.buffers.give(s.rcptBytes)
-	s.rcpts, s.rcptBytes = nil, 0
+	s.rcpts, s.rcptBytes, s.overflow = nil, 0, event{}
 }
 
 // maxEnvelopeLine bounds the commands that are kept: MAIL and RCPT with all
