@@ -56,8 +56,8 @@ func startBy(t *testing.T, line, more string, env ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
-	p.addr = p.out.find(t, `msg=listening route=work listen=(\S+)`)[1]
-	p.metrics = p.out.find(t, `msg=metrics listen=(\S+)`)[1]
+	p.addr = p.out.find(t, listening("work"))[1]
+	p.metrics = p.out.find(t, `msg"?[=:]"?metrics"?.*listen"?[=:]"?([^\s",}]+)`)[1]
 	return p
 }
 
