@@ -16,8 +16,9 @@ import (
 
 // A Login is how sendguard itself logs in at an upstream.
 type Login struct {
-	Username string
-	Password string // or an OAuth token, for an upstream that takes nothing else
+	Username  string
+	Password  string    // or, with the Mechanism for it, an OAuth2 token
+	Mechanism Mechanism // nothing else is tried
 	// Reread returns the password as it is now. It is called when the upstream
 	// has refused the one that is known; nil: it cannot have changed.
 	Reread func(context.Context) (string, error)
@@ -26,10 +27,10 @@ type Login struct {
 // An account is a Login in use.
 type account struct {
 	username string
+	ways     []mechanism // to log in, the best first
 	reread   func(context.Context) (string, error)
 
 	mu        sync.Mutex
-	worked    mechanism // zero: none yet
 	password  string
 	readAt    time.Time // when it was last read again
 	refusedAt time.Time // when it was last refused
@@ -39,7 +40,7 @@ func newAccount(l *Login) *account {
 	if l == nil {
 		return nil
 	}
-	return &account{username: l.Username, password: l.Password, reread: l.Reread}
+	return &account{username: l.Username, ways: l.Mechanism.ways(), password: l.Password, reread: l.Reread}
 }
 
 func (a *account) current() string {
@@ -77,7 +78,6 @@ func (a *account) renew(ctx context.Context, refused string) error {
 var (
 	errLoginRefused = &dialError{kind: faultLogin, text: "it refused the login"}
 	errLoginLater   = &dialError{kind: faultLogin, text: "it cannot check the login at this moment"}
-	errNoMechanism  = &dialError{kind: faultLogin, text: "it offers no way to log in that is known here"}
 	errExchange     = &dialError{kind: faultLogin, text: "its part of the login makes no sense"}
 	errNotProven    = &dialError{kind: faultLogin, text: "it did not prove that it knows the password"}
 	errInTheClear   = &dialError{kind: faultLogin, text: "the password would travel in the clear"}
@@ -132,48 +132,21 @@ func (a *account) isRefused() bool {
 	return !a.refusedAt.IsZero() && time.Since(a.refusedAt) < refusedPause
 }
 
-// logIn logs in with the strongest mechanism that the upstream offers.
-func (a *account) logIn(u *upstream, password string) error {
+// logIn logs in with the best mechanism that the upstream offers. A secret that is
+// refused is not tried with another one: it is no better in another form, and
+// would be shown to a server that may have asked not to see it.
+func (a *account) logIn(u *upstream, secret string) error {
 	_, secure := u.conn.(*tls.Conn)
 	if remote, ok := u.conn.RemoteAddr().(*net.TCPAddr); !secure && (!ok || !remote.IP.IsLoopback()) {
 		return errInTheClear
 	}
 	offered := u.mechanisms()
-	err, shown := error(errNoMechanism), false // shown: the server has seen the password as it is
-	for _, m := range a.preferred() {
-		if !slices.Contains(offered, m.name) || err == errLoginRefused && !(m.token && shown) {
-			continue // a password that was refused is no better in another form
+	for _, m := range a.ways {
+		if slices.Contains(offered, string(m.name)) {
+			return u.exchange(m.begin(a.username, secret))
 		}
-		shown = m.name == "PLAIN" || m.name == "LOGIN"
-		switch tried := u.exchange(m.begin(a.username, password)); {
-		case tried == nil:
-			a.prefer(m)
-			return nil
-		case tried != errLoginRefused && err == errLoginRefused:
-			return err // it takes one attempt only
-		case tried != errLoginRefused:
-			return tried
-		}
-		err = errLoginRefused
 	}
-	return err
-}
-
-// preferred are the mechanisms in the order in which to try them: first the
-// one that worked last.
-func (a *account) preferred() []mechanism {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.worked.begin == nil {
-		return mechanisms
-	}
-	return append([]mechanism{a.worked}, mechanisms...)
-}
-
-func (a *account) prefer(m mechanism) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.worked = m
+	return noMechanism(a.ways, offered)
 }
 
 const (

@@ -148,8 +148,6 @@ func TestSendguardLogsInWithTheStrongestMechanismOffered(t *testing.T) {
 		"LOGIN PLAIN CRAM-MD5 DIGEST-MD5":            "CRAM-MD5",
 		"LOGIN PLAIN OAUTHBEARER":                    "PLAIN",
 		"XOAUTH2 login":                              "LOGIN",
-		"XOAUTH2 OAUTHBEARER":                        "OAUTHBEARER",
-		"XOAUTH2":                                    "XOAUTH2",
 	} {
 		t.Run(offered, func(t *testing.T) {
 			u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
@@ -191,43 +189,73 @@ func TestSendguardLogsInWithTheStrongestMechanismOffered(t *testing.T) {
 	}
 }
 
-func TestATokenIsTriedAsOneWhereItIsNoPassword(t *testing.T) {
-	u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
-	u.caps = []string{"SIZE 1000", "AUTH LOGIN PLAIN XOAUTH2"}
-	u.on = func(line string) string {
-		said := server.on(line)
-		if said == loginOK && server.used[len(server.used)-1] == "PLAIN" {
-			return loginRefused // it takes tokens only, and still offers the others
-		}
-		return said
-	}
-	g := newGuard(t, u, withLogin(rightPassword, nil))
-	for range 2 {
-		c := g.greeted()
-		c.message(plain, "250")
-		c.cmd("QUIT", "221")
-		c.ended()
-	}
-	if want := []string{"PLAIN", "XOAUTH2", "XOAUTH2"}; !slices.Equal(server.used, want) {
-		t.Errorf("used %q, want %q", server.used, want)
-	}
-	if n := g.counter("sendguard_session_faults_total"); n != 0 {
-		t.Errorf("%v faults", n)
+// with has the guard log in with a mechanism alone.
+func (m Mechanism) with(s *setup) { s.upstream.Login.Mechanism = m }
+
+func TestAMechanismThatIsNamedIsTheOnlyOneTried(t *testing.T) {
+	const all = "SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN OAUTHBEARER XOAUTH2"
+	for _, m := range append(Mechanisms(), AnyToken) {
+		t.Run(string(m), func(t *testing.T) {
+			want := string(m)
+			if m == AnyToken {
+				want = "OAUTHBEARER"
+			}
+			u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
+			u.caps, u.on = []string{"SIZE 1000", "AUTH " + all}, server.on
+			newGuard(t, u, withLogin(rightPassword, nil), m.with).greeted().message(plain, "250")
+			if !slices.Equal(server.used, []string{want}) {
+				t.Errorf("used %q, want %s", server.used, want)
+			}
+
+			g := newGuard(t, u, withLogin("wrong", nil), m.with)
+			for range 3 { // nor is it tried again at once: accounts get locked
+				c := g.dial()
+				c.want("220")
+				c.cmd("EHLO client.test", "451 4.7.0 Not sent: sendguard cannot log in at 127.0.0.1: it refused the login")
+				c.conn.Close()
+			}
+			if !slices.Equal(server.used, []string{want, want}) {
+				t.Errorf("a wrong one was given to %q", server.used)
+			}
+		})
 	}
 }
 
-func TestAPasswordThatWasNotShownStaysSo(t *testing.T) {
-	u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
-	u.caps, u.on = []string{"SIZE 1000", "AUTH SCRAM-SHA-256 XOAUTH2 OAUTHBEARER"}, server.on
-	g := newGuard(t, u, withLogin("wrong", nil))
-	for range 3 { // nor is it tried again at once: accounts get locked
-		c := g.dial()
-		c.want("220")
-		c.cmd("EHLO client.test", "451 4.7.0")
-		c.conn.Close()
+// A token that went out as a password has been shown to whoever reads the logs of
+// failed logins, and a password that goes out as a token likewise.
+func TestTokensArePresentedAsTokensAndPasswordsAsPasswords(t *testing.T) {
+	for name, tc := range map[string]struct {
+		offered, want string
+		mechanism     Mechanism
+	}{
+		"a token, to a server that takes passwords": {"SCRAM-SHA-256 PLAIN LOGIN CRAM-MD5", "it takes no OAuth2 token", AnyToken},
+		"a token, and its mechanism is not offered": {"PLAIN LOGIN OAUTHBEARER", "it does not offer XOAUTH2", "XOAUTH2"},
+		"a password, to a server that takes tokens": {"XOAUTH2 OAUTHBEARER", "it takes no password, but an OAuth2 token", AnyPassword},
+		"a mechanism that is not offered":           {"PLAIN LOGIN", "it does not offer CRAM-MD5", "CRAM-MD5"},
+		"nothing that is known":                     {"GSSAPI NTLM", "it offers no way to log in that is known here", AnyPassword},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
+			u.caps, u.on = []string{"SIZE 1000", "AUTH " + tc.offered}, server.on
+			g := newGuard(t, u, withLogin(rightPassword, nil), tc.mechanism.with)
+			c := g.dial()
+			c.want("220")
+			c.cmd("EHLO client.test", "451 4.7.0 Not sent: sendguard cannot log in at 127.0.0.1: "+tc.want)
+			if len(server.used) > 0 {
+				t.Errorf("it was given to %q", server.used)
+			}
+			if !strings.Contains(g.log.String(), `detail="`+tc.want+`"`) {
+				t.Errorf("the log does not say why: %s", g.log)
+			}
+		})
 	}
-	if want := []string{"SCRAM-SHA-256"}; !slices.Equal(server.used, want) {
-		t.Errorf("used %q, want %q", server.used, want)
+}
+
+// A name may have what parts the fields of OAUTHBEARER (RFC 5801 section 4).
+func TestANameWithACommaIsSpelledForOAUTHBEARER(t *testing.T) {
+	_, first, err := newBearer("a,b=c", "token").Start()
+	if want := "n,a=a=2Cb=3Dc,\x01auth=Bearer token\x01\x01"; err != nil || string(first) != want {
+		t.Errorf("got %q, %v", first, err)
 	}
 }
 
@@ -263,7 +291,6 @@ func TestALoginThatGoesWrong(t *testing.T) {
 		"a challenge to PLAIN": {"PLAIN", refuses + "its part of the login makes no sense", func(string) string { return "334 " + b64("what?") }},
 		"challenges for ever":  {"CRAM-MD5", refuses + "its part of the login makes no sense", func(string) string { return "334 " + b64("again") }},
 		"not now":              {"PLAIN", refuses + "it cannot check the login at this moment", func(string) string { return "454 4.7.0 later" }},
-		"nothing in common":    {"GSSAPI NTLM", refuses + "it offers no way to log in that is known here", nil},
 		"gone at once":         {"PLAIN", "421 4.4.1 Not sent: cannot reach 127.0.0.1: connection lost", func(string) string { return "close" }},
 		"gone in the middle": {"LOGIN", "421 4.4.1 Not sent: cannot reach 127.0.0.1: connection lost", func(line string) string {
 			if line == b64("tim") {
@@ -318,7 +345,7 @@ func TestAPasswordThatWasChangedIsReadAgain(t *testing.T) {
 func TestALongTokenDoesNotGoIntoTheCommand(t *testing.T) { // RFC 4954 section 4
 	u, server := newUpstream(t), &saslServer{username: "tim", password: strings.Repeat("t", 8000)}
 	u.caps, u.on = []string{"SIZE 1000", "AUTH XOAUTH2"}, server.on
-	newGuard(t, u, withLogin(server.password, nil)).greeted().message(plain, "250")
+	newGuard(t, u, withLogin(server.password, nil), Mechanism("XOAUTH2").with).greeted().message(plain, "250")
 	if got, _, _ := u.got(); got[1] != "AUTH XOAUTH2" {
 		t.Errorf("upstream was sent %.60q", got[1])
 	}

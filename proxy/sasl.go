@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,27 +12,68 @@ import (
 	"github.com/xdg-go/scram"
 )
 
+// A Mechanism is the name of a SASL mechanism, or one of a kind.
+type Mechanism string
+
+const (
+	AnyPassword Mechanism = ""      // the strongest that is offered and takes a password
+	AnyToken    Mechanism = "token" // one that takes an OAuth2 token
+)
+
 // A mechanism is a way to log in.
 type mechanism struct {
-	name  string
-	token bool // it takes an OAuth token for a password
-	begin func(username, password string) sasl.Client
+	name  Mechanism
+	token bool // what it gives is an OAuth2 token, not a password
+	begin func(username, secret string) sasl.Client
 }
 
-// mechanisms are those that are known, the strongest first. Those that take an
-// OAuth token come last: nothing says whether a password is one, so they are
-// for upstreams that refuse it as a password, or take none.
+// mechanisms are those that are known, of each kind the strongest first. A token
+// is never given as a password: the server would be shown it as one, may count
+// that as a failed login, and may keep it where it keeps passwords.
 var mechanisms = []mechanism{
 	{"SCRAM-SHA-256", false, newScram},
 	{"CRAM-MD5", false, func(username, password string) sasl.Client { return &cramMD5{username, password} }},
 	{"PLAIN", false, func(username, password string) sasl.Client { return sasl.NewPlainClient("", username, password) }},
 	{"LOGIN", false, func(username, password string) sasl.Client { return &login{answers: []string{username, password}} }},
-	{"OAUTHBEARER", true, func(username, token string) sasl.Client { // RFC 7628 section 3.1
-		return &bearer{"OAUTHBEARER", "n,a=" + username + ",\x01auth=Bearer " + token + "\x01\x01", "\x01"}
-	}},
-	{"XOAUTH2", true, func(username, token string) sasl.Client {
-		return &bearer{"XOAUTH2", "user=" + username + "\x01auth=Bearer " + token + "\x01\x01", ""}
-	}},
+	{"OAUTHBEARER", true, newBearer},
+	{"XOAUTH2", true, newXOAuth2},
+}
+
+// Mechanisms lists the names of those that are known.
+func Mechanisms() (names []Mechanism) {
+	for _, m := range mechanisms {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// TakesToken reports whether a mechanism is for OAuth2 tokens.
+func (name Mechanism) TakesToken() bool {
+	return slices.ContainsFunc(mechanisms, func(m mechanism) bool { return m.token && m.name == name })
+}
+
+// ways are the mechanisms that a name stands for.
+func (name Mechanism) ways() (ways []mechanism) {
+	for _, m := range mechanisms {
+		if name == m.name || name == AnyToken && m.token || name == AnyPassword && !m.token {
+			ways = append(ways, m)
+		}
+	}
+	return ways
+}
+
+// noMechanism says what an upstream lacks that offers none of the ways to log in.
+func noMechanism(ways []mechanism, offered []string) error {
+	text := "it offers no way to log in that is known here"
+	switch {
+	case len(ways) == 1:
+		text = "it does not offer " + string(ways[0].name)
+	case ways[0].token:
+		text = "it takes no OAuth2 token"
+	case slices.ContainsFunc(offered, func(name string) bool { return Mechanism(name).TakesToken() }):
+		text = "it takes no password, but an OAuth2 token"
+	}
+	return &dialError{kind: faultLogin, text: text}
 }
 
 // A scramClient is SCRAM-SHA-256 (RFC 5802 and 7677).
@@ -73,7 +115,7 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	return []byte(response), err
 }
 
-// cramMD5 is CRAM-MD5 (RFC 2195).
+// cramMD5 is CRAM-MD5 (RFC 2195), which go-sasl does not have.
 type cramMD5 struct{ username, password string }
 
 func (c *cramMD5) Start() (string, []byte, error) { return "CRAM-MD5", nil, nil }
@@ -84,7 +126,8 @@ func (c *cramMD5) Next(challenge []byte) ([]byte, error) {
 	return []byte(c.username + " " + hex.EncodeToString(mac.Sum(nil))), nil
 }
 
-// login is LOGIN: two questions, worded as the server likes.
+// login is LOGIN: two questions, worded as the server likes. go-sasl's client
+// answers to "Password:" alone, and says the name before it is asked.
 type login struct{ answers []string }
 
 func (l *login) Start() (string, []byte, error) { return "LOGIN", nil, nil }
@@ -98,9 +141,31 @@ func (l *login) Next([]byte) ([]byte, error) {
 	return []byte(answer), nil
 }
 
-// A bearer gives a token. A challenge says why it was refused, and is
-// answered with what lets the server say so.
-type bearer struct{ mechanism, token, sorry string }
+// A bearer gives a token. A challenge says why it was refused, and is answered
+// with what lets the server say so in its reply. It is read by nobody: it may
+// repeat what was given.
+type bearer struct {
+	sasl.Client
+	sorry string
+}
 
-func (b *bearer) Start() (string, []byte, error) { return b.mechanism, []byte(b.token), nil }
-func (b *bearer) Next(_ []byte) ([]byte, error)  { return []byte(b.sorry), nil }
+func (b *bearer) Next([]byte) ([]byte, error) { return []byte(b.sorry), nil }
+
+// saslName spells a name where commas part what is said (RFC 5801 section 4).
+var saslName = strings.NewReplacer("=", "=3D", ",", "=2C")
+
+// newBearer is OAUTHBEARER (RFC 7628). go-sasl's client takes a name as it is, and
+// leaves the exchange at the challenge, so that the reply is never read.
+func newBearer(username, token string) sasl.Client {
+	return &bearer{sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{Username: saslName.Replace(username), Token: token}), "\x01"}
+}
+
+// xoauth2 is Google's and Microsoft's XOAUTH2, which go-sasl does not have.
+type xoauth2 struct{ first string }
+
+func newXOAuth2(username, token string) sasl.Client {
+	return &bearer{&xoauth2{"user=" + username + "\x01auth=Bearer " + token + "\x01\x01"}, ""}
+}
+
+func (x *xoauth2) Start() (string, []byte, error) { return "XOAUTH2", []byte(x.first), nil }
+func (x *xoauth2) Next([]byte) ([]byte, error)    { return nil, nil }

@@ -58,6 +58,7 @@ type upstreamConfig struct {
 	Password          secret        `yaml:"password"`
 	PasswordFile      string        `yaml:"password_file"`
 	PasswordCommand   string        `yaml:"password_command"`
+	Mechanism         mechanism     `yaml:"mechanism"`
 	MaxIdle           int           `yaml:"max_idle_connections"`
 }
 

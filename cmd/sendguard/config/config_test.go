@@ -193,6 +193,8 @@ func TestBadConfigurationsNameFileLineAndKey(t *testing.T) {
 		upstream("auth: login\n      username: me\n      password_file: no-such-file"):                             `7: routes[0].upstream.password_file: open DIR/no-such-file: no such file or directory`,
 		upstream("auth: login\n      username: me\n      password_file: /dev/null"):                                `7: routes[0].upstream.password_file: /dev/null is empty`,
 		upstream("auth: login\n      username: me\n      password: \"a\\nb\""):                                     `6: routes[0].upstream.username: a user name or password cannot have control characters`,
+		upstream("mechanism: plain"):                                                                               `5: routes[0].upstream.mechanism: only with auth: login`,
+		upstream("auth: login\n      mechanism: digest-md5"):                                                       `6: routes[0].upstream.mechanism: "digest-md5": want one of auto, scram-sha-256, cram-md5, plain, login, oauthbearer, xoauth2`,
 		upstream("max_idle_connections: -1"):                                                                       `5: routes[0].upstream.max_idle_connections: must not be less than zero`,
 		upstream("auth: login\n      plaintext_upstream: true\n      username: me\n      password: a"):             `6: routes[0].upstream.plaintext_upstream: only with auth: none, or passwords would travel in the clear`,
 		upstream("auth: login\n      tls: none\n      username: me\n      password: a"):                            `6: routes[0].upstream.tls: none is for an upstream on this machine; elsewhere mail would travel in the clear (use starttls or implicit; with auth: none, plaintext_upstream: true allows it)`,

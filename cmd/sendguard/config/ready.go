@@ -128,7 +128,7 @@ func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
 	if u.Auth != authLogin {
 		return nil, nil
 	}
-	l := &proxy.Login{Username: u.Username, Password: string(u.Password)}
+	l := &proxy.Login{Username: u.Username, Password: string(u.Password), Mechanism: proxy.Mechanism(u.Mechanism)}
 	var err error
 	switch {
 	case u.PasswordFile != "":

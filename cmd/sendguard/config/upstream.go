@@ -57,12 +57,12 @@ func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 func (u *upstreamConfig) checkLogin(d *decoder, key string) {
 	given := 0
 	for _, k := range []struct{ name, value string }{
-		{"password", string(u.Password)}, {"password_file", u.PasswordFile}, {"password_command", u.PasswordCommand}, {"username", u.Username},
+		{"password", string(u.Password)}, {"password_file", u.PasswordFile}, {"password_command", u.PasswordCommand}, {"username", u.Username}, {"mechanism", string(u.Mechanism)},
 	} {
 		if k.value != "" && u.Auth != authLogin {
 			d.problem(key+"."+k.name, "only with auth: login")
 		}
-		if k.value != "" && k.name != "username" {
+		if k.value != "" && strings.HasPrefix(k.name, "password") {
 			given++
 		}
 	}

@@ -5,11 +5,14 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"sendguard/policy"
+	"sendguard/proxy"
 )
 
 // A limit is a number or "unlimited".
@@ -121,6 +124,33 @@ func (m *fileMode) UnmarshalText(text []byte) error {
 }
 
 func (m fileMode) MarshalYAML() (any, error) { return fmt.Sprintf("%04o", uint32(m)), nil }
+
+// A mechanism is the name of a SASL mechanism, in lower case, or auto.
+type mechanism proxy.Mechanism
+
+const mechanismAuto = "auto"
+
+func (m *mechanism) UnmarshalText(text []byte) error {
+	names := []string{mechanismAuto}
+	for _, known := range proxy.Mechanisms() {
+		names = append(names, strings.ToLower(string(known)))
+	}
+	if !slices.Contains(names, string(text)) {
+		return fmt.Errorf("want one of %s", strings.Join(names, ", "))
+	}
+	*m = ""
+	if string(text) != mechanismAuto {
+		*m = mechanism(strings.ToUpper(string(text)))
+	}
+	return nil
+}
+
+func (m mechanism) MarshalYAML() (any, error) {
+	if m == "" {
+		return mechanismAuto, nil
+	}
+	return strings.ToLower(string(m)), nil
+}
 
 // A network is written as 10.0.0.0/8, or as a single address.
 type network netip.Prefix
