@@ -76,11 +76,12 @@ func (u *Upstream) newOldTLS() *oldTLS {
 }
 
 // A dialError says why there is no connection: kind for the metrics, text for
-// the client.
+// the client and the log.
 type dialError struct {
 	kind   fault
 	text   string
 	detail string // for the log and the administrator alone
+	said   string // by the upstream that refused a login: for the client alone, it may name a mailbox
 }
 
 // Error is what the administrator is told.
@@ -91,12 +92,26 @@ func (e *dialError) Error() string {
 	return e.text + ": " + e.detail
 }
 
+// Is has every login that was refused be errLoginRefused, whatever was said.
+func (e *dialError) Is(target error) bool { return target == errLoginRefused && e.said != "" }
+
 // line is what the client is told.
 func (e *dialError) line() string {
-	if e.kind == faultLogin {
+	switch e.kind {
+	case faultLogin:
 		return replyNotLoggedIn
+	case faultToken:
+		return replyNoToken
 	}
 	return replyUnreachable
+}
+
+// words are the reason in that line.
+func (e *dialError) words() string {
+	if e.said != "" {
+		return errLoginRefused.text + ": " + e.said
+	}
+	return e.text
 }
 
 // A greeting is how a client greeted, and how the upstream is greeted for it.

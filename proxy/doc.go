@@ -66,7 +66,9 @@
 // individual.go sends copies, held.go and spool.go hold the message
 // for them, flight.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,
-// login.go logs in there by what sasl.go knows, and pool.go keeps the connection. listen.go opens where
+// login.go logs in there by what sasl.go knows, advice.go knows what to do where
+// that is refused, and pool.go keeps the connection. The package oauth2 has the
+// tokens of who logs in so, and tokens.go keeps it going. listen.go opens where
 // clients come, entrance.go accepts them there, door.go lets them in, clienttls.go
 // encrypts their side, and guardlogin.go checks who they are by users.go and
 // password.go. reply.go has every reply of our own; server.go starts and stops,

@@ -12,67 +12,124 @@ import (
 	"time"
 
 	"github.com/emersion/go-sasl"
+
+	"sendguard/proxy/oauth2"
 )
 
 // A Login is how sendguard itself logs in at an upstream.
 type Login struct {
 	Username  string
-	Password  string    // or, with the Mechanism for it, an OAuth2 token
 	Mechanism Mechanism // nothing else is tried
+	Password  string    // or, with the Mechanism for it, an OAuth2 token
 	// Reread returns the password as it is now. It is called when the upstream
 	// has refused the one that is known; nil: it cannot have changed.
 	Reread func(context.Context) (string, error)
+	Tokens TokenSource // in place of Password; nil: there is one
+}
+
+// A TokenSource has OAuth2 tokens.
+type TokenSource interface {
+	// Token returns one that is good as far as is known.
+	Token(context.Context) (string, error)
+	// Refused returns another one than one that the upstream refused.
+	Refused(ctx context.Context, token string) (string, error)
+	// Keep has a good one ready until ctx ends. told hears how that goes.
+	Keep(ctx context.Context, told func(oauth2.Event))
 }
 
 // An account is a Login in use.
 type account struct {
 	username string
 	ways     []mechanism // to log in, the best first
-	reread   func(context.Context) (string, error)
+	secret   secret
 
 	mu        sync.Mutex
-	password  string
-	readAt    time.Time // when it was last read again
-	refusedAt time.Time // when it was last refused
+	refusal   *dialError // of the last login
+	refusedAt time.Time
+}
+
+// A secret is what an account logs in with. Errors are *dialErrors.
+type secret interface {
+	current(context.Context) (string, error)
+	// renew returns another one than one that was refused; errLoginRefused:
+	// there is none, as far as can be known.
+	renew(ctx context.Context, refused string) (string, error)
 }
 
 func newAccount(l *Login) *account {
 	if l == nil {
 		return nil
 	}
-	return &account{username: l.Username, ways: l.Mechanism.ways(), password: l.Password, reread: l.Reread}
+	a := &account{username: l.Username, ways: l.Mechanism.ways(), secret: &password{known: l.Password, reread: l.Reread}}
+	if l.Tokens != nil {
+		a.secret = &token{l.Tokens}
+	}
+	return a
 }
 
-func (a *account) current() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.password
+// A password is read again when it was refused: it may have been changed.
+type password struct {
+	reread func(context.Context) (string, error)
+
+	mu     sync.Mutex
+	known  string
+	readAt time.Time // when it was last read again
+}
+
+func (p *password) current(context.Context) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known, nil
 }
 
 // rereadPause keeps a login that is always refused from running a command for
 // each client.
 const rereadPause = 10 * time.Second
 
-// renew reads the password again that the upstream refused, once for all sessions.
-// The error says that there is no other one, as far as can be known.
-func (a *account) renew(ctx context.Context, refused string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.password != refused {
+// renew reads the password again. Of many sessions only the first reads.
+func (p *password) renew(ctx context.Context, refused string) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known != refused {
+		return p.known, nil
+	}
+	if p.reread == nil || !p.readAt.IsZero() && time.Since(p.readAt) < rereadPause {
+		return "", errLoginRefused
+	}
+	again, err := p.reread(ctx)
+	if outOfDescriptors(err) {
+		return "", errNoDescriptors
+	}
+	if p.readAt = time.Now(); err != nil || again == refused {
+		return "", errLoginRefused
+	}
+	p.known = again
+	return again, nil
+}
+
+// A token is got anew when it was refused.
+type token struct{ TokenSource }
+
+func (t *token) current(ctx context.Context) (string, error) {
+	current, err := t.Token(ctx)
+	return current, tokenError(err)
+}
+
+func (t *token) renew(ctx context.Context, refused string) (string, error) {
+	other, err := t.Refused(ctx, refused)
+	if errors.Is(err, oauth2.ErrNoOther) {
+		return "", errLoginRefused
+	}
+	return other, tokenError(err)
+}
+
+// tokenError says why there is no token. The source's words have no secret and no
+// address in them.
+func tokenError(err error) error {
+	if err == nil {
 		return nil
 	}
-	if a.reread == nil || !a.readAt.IsZero() && time.Since(a.readAt) < rereadPause {
-		return errLoginRefused
-	}
-	password, err := a.reread(ctx)
-	if outOfDescriptors(err) {
-		return errNoDescriptors
-	}
-	if a.readAt = time.Now(); err != nil || password == refused {
-		return errLoginRefused
-	}
-	a.password = password
-	return nil
+	return &dialError{kind: faultToken, text: err.Error()}
 }
 
 var (
@@ -83,34 +140,57 @@ var (
 	errInTheClear   = &dialError{kind: faultLogin, text: "the password would travel in the clear"}
 )
 
-// dial opens a connection, and logs in where that is sendguard's to do. A
-// password that was refused is read again, for it may have been changed.
-// The error is a *dialError or a *refusal. opened is called with the socket as
-// soon as there is one, so that it can be closed from elsewhere.
-func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
-	if d.account != nil && d.account.isRefused() {
-		return nil, errLoginRefused
+// refusedWith is errLoginRefused with what the upstream said, and what to do about
+// it where that is known.
+func refusedWith(r reply) *dialError {
+	code, words := enhanced(r)
+	detail := code
+	if advice := advise(r); advice != "" {
+		detail += ": " + advice
 	}
-	u, err := d.open(ctx, as, opened)
-	if err != nil || d.account == nil {
+	return &dialError{kind: faultLogin, text: errLoginRefused.text, detail: detail, said: code + " " + words}
+}
+
+// dial opens a connection, and logs in where that is sendguard's to do. Where the
+// secret was refused and there is another one by now, that is tried, once. The error
+// is a *dialError or a *refusal. opened is called with the socket as soon as there is
+// one, so that it can be closed from elsewhere.
+func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
+	if d.account == nil {
+		return d.open(ctx, as, opened)
+	}
+	if refusal := d.account.refused(); refusal != nil {
+		return nil, refusal
+	}
+	secret, err := d.account.secret.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, err := d.openAs(ctx, secret, as, opened)
+	if !errors.Is(err, errLoginRefused) {
 		return u, err
 	}
-	password := d.account.current()
-	err = d.account.logIn(u, password)
-	if err == errLoginRefused {
-		u.conn.Close() // many servers take one attempt only
-		if err = d.account.renew(ctx, password); err == nil {
-			if u, err = d.open(ctx, as, opened); err != nil {
-				return nil, err
-			}
-			err = d.account.logIn(u, d.account.current())
-		}
+	refusal := err
+	if secret, err = d.account.secret.renew(ctx, secret); err == nil {
+		u, err = d.openAs(ctx, secret, as, opened)
+		refusal = err
 	}
+	if errors.Is(err, errLoginRefused) {
+		d.account.refuse(refusal)
+		return nil, refusal
+	}
+	return u, err
+}
+
+// openAs opens a connection and logs in. Where that is refused it is closed: many
+// servers take one attempt only.
+func (d *dialer) openAs(ctx context.Context, secret string, as greeting, opened func(net.Conn)) (*upstream, error) {
+	u, err := d.open(ctx, as, opened)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.account.logIn(u, secret); err != nil {
 		u.conn.Close()
-		if err == errLoginRefused {
-			d.account.refuse()
-		}
 		return nil, err
 	}
 	return u, nil
@@ -120,16 +200,21 @@ func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (
 // lock accounts that fail too often.
 const refusedPause = 10 * time.Second
 
-func (a *account) refuse() {
+func (a *account) refuse(refusal error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.refusedAt = time.Now()
+	a.refusedAt, a.refusal = time.Now(), errLoginRefused
+	errors.As(refusal, &a.refusal)
 }
 
-func (a *account) isRefused() bool {
+// refused returns how a login was refused a moment ago.
+func (a *account) refused() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.refusedAt.IsZero() && time.Since(a.refusedAt) < refusedPause
+	if a.refusal == nil || time.Since(a.refusedAt) >= refusedPause {
+		return nil
+	}
+	return a.refusal
 }
 
 // logIn logs in with the best mechanism that the upstream offers. A secret that is
@@ -176,7 +261,7 @@ func (u *upstream) exchange(c sasl.Client) error {
 			}
 			return nil
 		case r.code >= 500:
-			return errLoginRefused
+			return refusedWith(r)
 		case r.code >= 400:
 			return errLoginLater
 		case r.code != 334:

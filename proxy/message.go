@@ -188,6 +188,7 @@ func (m *passage) lastReply() reply {
 	m.outcome = outcomeAccepted
 	if !r.ok() {
 		m.outcome = outcomeRefusedByUpstream
+		m.logAdvice(r)
 	}
 	return r
 }

@@ -23,6 +23,7 @@ const (
 	faultProtocol          fault = "protocol"
 	faultLoop              fault = "loop"
 	faultLogin             fault = "login"        // sendguard's own
+	faultToken             fault = "oauth_token"  // there is none
 	faultClientLogin       fault = "client_login" // one that sendguard checks
 	faultUpstreamTimeout   fault = "upstream_timeout"
 	faultUpstreamClosed    fault = "upstream_closed"
@@ -51,7 +52,7 @@ const (
 )
 
 var faults = []fault{
-	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
+	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultToken, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
 	faultClientGone, faultClientTimeout, faultLineEnds, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
 	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
 	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
@@ -75,8 +76,9 @@ type Metrics struct {
 	decision                               prometheus.Histogram
 	loaded, loadedAt                       prometheus.Gauge
 	copies                                 *prometheus.CounterVec
-	open                                   *prometheus.GaugeVec
+	open, tokenExpiry, loginRequired       *prometheus.GaugeVec
 	sessions, faults, connects, replies    *prometheus.CounterVec
+	refreshes                              *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics for the given routes and rules, in a registry of
@@ -87,6 +89,11 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sendguard", Name: name, Help: help}, labels)
 		reg.MustRegister(c)
 		return c
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sendguard", Name: name, Help: help}, []string{"route"})
+		reg.MustRegister(g)
+		return g
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "sendguard", Name: name, Help: help, Buckets: buckets}, labels)
@@ -105,9 +112,12 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 		duration: histogram("message_duration_seconds", "Time from DATA to the reply to the message.", prometheus.ExponentialBuckets(0.001, 4, 10), "route"),
 		decision: histogram("decision_duration_seconds", "Time in which the policy decided about a message.",
 			[]float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1}).WithLabelValues().(prometheus.Histogram),
-		open:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sendguard", Name: "open_sessions", Help: "Client connections that are open."}, []string{"route"}),
-		sessions: counter("sessions_total", "Client connections that were accepted.", "route"),
-		faults:   counter("session_faults_total", "What went wrong in sessions.", "route", "fault"),
+		open:          gauge("open_sessions", "Client connections that are open."),
+		tokenExpiry:   gauge("oauth_token_expiry_timestamp_seconds", "When the OAuth2 access token ends that is in use."),
+		loginRequired: gauge("oauth_login_required", "Whether somebody has to run sendguard login."),
+		refreshes:     counter("oauth_refreshes_total", "OAuth2 tokens asked for: ok, refused by the provider, or failed.", "route", "result"),
+		sessions:      counter("sessions_total", "Client connections that were accepted.", "route"),
+		faults:        counter("session_faults_total", "What went wrong in sessions.", "route", "fault"),
 		loaded: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_successful",
 			Help: "Whether the last attempt to load the configuration succeeded."}),
 		loadedAt: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "sendguard", Name: "config_last_reload_success_timestamp_seconds",
@@ -118,7 +128,7 @@ func NewMetrics(routes, rules []string, build Build) *Metrics {
 	}
 	m.loaded.Set(1)
 	m.loadedAt.SetToCurrentTime()
-	reg.MustRegister(m.open, m.loaded, m.loadedAt, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(m.loaded, m.loadedAt, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build.register(reg)
 	for _, route := range routes {
 		m.zero(route)

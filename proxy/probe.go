@@ -21,6 +21,9 @@ func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))
 	}
+	if d := (*dialError)(nil); errors.As(err, &d) && d.said != "" {
+		return "", fmt.Errorf("%w; it said: %s", err, d.said)
+	}
 	if err != nil {
 		return "", err
 	}

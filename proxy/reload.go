@@ -16,6 +16,8 @@ type settings struct {
 	limits Limits
 	policy *policy.Policy
 	routes []*route
+
+	endTokens func() // of the routes are no longer renewed; nil before they are
 }
 
 func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *settings {
@@ -82,8 +84,10 @@ func (s *Server) enforce(next *settings) error {
 		}
 	}
 	if old != next {
+		old.endTokens()
 		old.closePools()
 	}
+	s.keepTokens(next)
 	return nil
 }
 

@@ -63,6 +63,7 @@ const (
 	replyTooLarge       = "552 5.3.4 Not sent: the message is too large (limit %d bytes)\r\n"
 	replyUnreachable    = "421 4.4.1 Not sent: cannot reach %s: %s\r\n"
 	replyNotLoggedIn    = "451 4.7.0 Not sent: sendguard cannot log in at %s: %s\r\n"
+	replyNoToken        = "454 4.7.0 Not sent: sendguard has no OAuth2 token for %s: %s\r\n"
 	replyOffersLess     = "421 4.4.2 Not sent: the server offers less than before, connect again\r\n"
 	replyLost           = "421 4.4.2 Not sent: trouble with %s: %s\r\n"
 	replyUnknown        = "451 4.4.2 Perhaps not sent: no last word from %s: %s\r\n"
@@ -146,7 +147,7 @@ func errorReply(err error, line, host string) reply {
 		return ownReply(replySpool)
 	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
-		return ownReply(d.line(), host, d.text)
+		return ownReply(d.line(), host, d.words())
 	}
 	_, text := upstreamFault(err)
 	return ownReply(line, host, text)

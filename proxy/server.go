@@ -69,6 +69,7 @@ type Server struct {
 	cancel   context.CancelFunc
 	sessions sync.WaitGroup
 	accepts  sync.WaitGroup
+	keepers  sync.WaitGroup // of tokens
 
 	mu        sync.Mutex
 	open      map[*session]struct{}
@@ -150,6 +151,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	<-done
 	s.kept.release()
 	s.repeats.close()
+	s.keepers.Wait() // a refresh is not broken off: the provider may have rotated the token
 	s.inForce.Load().closePools()
 	return err
 }

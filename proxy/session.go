@@ -203,7 +203,16 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 	s.w.flush()
 	r, err := s.up.command(name, line)
 	s.trace("upstream", "command", name, "reply", r.code)
+	s.logAdvice(r)
 	return r, err
+}
+
+// logAdvice logs what to do about a refusal that has a remedy. The reply itself is
+// the client's: it may name a mailbox.
+func (s *session) logAdvice(r reply) {
+	if text := advise(r); text != "" {
+		s.log.Warn("the server refused", "route", s.Name, "code", r.code, "advice", text)
+	}
 }
 
 // trace logs a step of the conversation, for log.level debug: verbs, codes and
