@@ -38,6 +38,9 @@ prints goes to standard output. Exit status 0; 1 where an upstream fails that
 		for _, w := range c.Warnings() {
 			fmt.Fprintln(said, w)
 		}
+		for _, note := range c.Notes() {
+			fmt.Fprintln(said, "note:", note)
+		}
 		fmt.Fprintln(said, isGood(c, tried))
 		if *show {
 			if err := c.Print(cmd.OutOrStdout()); err != nil {

@@ -223,9 +223,9 @@ func (s *Source) kept(ctx context.Context) (string, error) {
 	kept, err := s.client.Store.Load(ctx)
 	switch {
 	case errors.Is(err, errNoToken):
-		return "", &Fault{Login, "nobody has logged in"}
+		return "", &Fault{Login, "nobody has logged in: run sendguard login"}
 	case err == nil && kept == s.rejected:
-		return "", &Fault{Login, "the provider has ended the login; log in again"}
+		return "", &Fault{Login, "the provider has ended the login; run sendguard login"}
 	}
 	return kept, err
 }

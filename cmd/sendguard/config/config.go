@@ -59,6 +59,7 @@ type upstreamConfig struct {
 	PasswordFile      string        `yaml:"password_file"`
 	PasswordCommand   string        `yaml:"password_command"`
 	Mechanism         mechanism     `yaml:"mechanism"`
+	OAuth2            oauth2Config  `yaml:"oauth2"`
 	MaxIdle           int           `yaml:"max_idle_connections"`
 }
 
@@ -137,7 +138,7 @@ func Default() Config {
 
 func defaultRoute(n int) routeConfig {
 	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: proxy.TLSStartTLS},
-		Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay, MaxIdle: 4}}
+		Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay, OAuth2: defaultOAuth2(), MaxIdle: 4}}
 }
 
 const (

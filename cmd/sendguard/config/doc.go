@@ -20,7 +20,8 @@
 // config.go is what the file may say, and its defaults; values.go are the values
 // that have a spelling of their own. load.go finds and prints it, decode.go reads
 // the YAML. validate.go checks what it says, listen.go of listeners, upstream.go
-// of upstreams, address.go of what is host:port, mistake.go says what is wrong. try.go
-// tries what will be written to, warn.go looks who else can read it. ready.go makes
-// what policy and proxy take, secret.go fetches the passwords for it.
+// of upstreams, oauth2.go of tokens in place of a password, address.go of what is
+// host:port, mistake.go says what is wrong. try.go tries what will be written to,
+// warn.go looks who else can read it. ready.go makes what policy and proxy take,
+// secret.go fetches the passwords for it.
 package config

@@ -9,6 +9,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy"
+	"sendguard/proxy/oauth2"
 )
 
 // PolicySettings makes the settings of a configuration that was decoded; whether
@@ -72,17 +73,17 @@ func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 		if err != nil {
 			return nil, c.Mistake(key+"ca_file", aboutFile(err, r.Upstream.CAFile))
 		}
-		login, err := r.Upstream.login(ctx)
+		upstream := r.Upstream.proxyUpstream(roots)
+		upstream.Login, err = r.Upstream.login(ctx, roots)
 		switch {
+		case err != nil && r.Upstream.OAuth2.Provider != "":
+			return nil, c.Mistake(key+"oauth2", aboutFile(err, r.Upstream.OAuth2.Certificate, r.Upstream.OAuth2.Key))
 		case err != nil && r.Upstream.PasswordFile != "":
 			return nil, c.Mistake(key+"password_file", aboutFile(err, r.Upstream.PasswordFile))
 		case err != nil:
 			return nil, c.Mistake(key+"password_command", err)
 		}
-		route := r.proxyRoute(proxy.Upstream{
-			Address: r.Upstream.Address, TLS: r.Upstream.TLS, ServerName: r.Upstream.ServerName, RootCAs: roots, TLSCompatibility: r.Upstream.TLSCompatibility, Relay: r.Upstream.Auth == authRelay,
-			Login: login, MaxIdle: r.Upstream.MaxIdle,
-		})
+		route := r.proxyRoute(upstream)
 		route.LogClient = c.Log.ClientAddress
 		routes = append(routes, route)
 	}
@@ -102,6 +103,11 @@ func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
 		route.TLS = &proxy.ClientTLS{CertFile: r.TLS.Cert, KeyFile: r.TLS.Key, Mode: r.TLS.Mode}
 	}
 	return route
+}
+
+// proxyUpstream is where messages go, without the login.
+func (u *upstreamConfig) proxyUpstream(roots *x509.CertPool) proxy.Upstream {
+	return proxy.Upstream{Address: u.Address, TLS: u.TLS, ServerName: u.ServerName, RootCAs: roots, TLSCompatibility: u.TLSCompatibility, Relay: u.Auth == authRelay, MaxIdle: u.MaxIdle}
 }
 
 // rootCAs are the system's roots and those of ca_file.
@@ -124,13 +130,18 @@ func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
 }
 
 // login is how sendguard logs in at the upstream; nil: it does not.
-func (u *upstreamConfig) login(ctx context.Context) (*proxy.Login, error) {
+func (u *upstreamConfig) login(ctx context.Context, roots *x509.CertPool) (*proxy.Login, error) {
 	if u.Auth != authLogin {
 		return nil, nil
 	}
 	l := &proxy.Login{Username: u.Username, Password: string(u.Password), Mechanism: proxy.Mechanism(u.Mechanism)}
 	var err error
 	switch {
+	case u.OAuth2.Provider != "":
+		var client *oauth2.Client
+		if client, err = u.client(roots); err == nil {
+			l.Mechanism, l.Tokens = u.tokenMechanism(), oauth2.NewSource(client)
+		}
 	case u.PasswordFile != "":
 		l.Reread = func(context.Context) (string, error) { return readSecret(u.PasswordFile) }
 		l.Password, err = readSecret(u.PasswordFile)

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/user"
@@ -11,11 +12,12 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy"
+	"sendguard/proxy/oauth2"
 	"sendguard/proxy/unfinished"
 )
 
-// Try tries what will be written to: the folder for messages that are held, and
-// where unfinished sends are remembered. With looking, nothing is created or
+// Try tries what will be written to: the folder for messages that are held, where
+// unfinished sends are remembered, and where tokens are kept. With looking, nothing is created or
 // changed; otherwise a file is made in the folder, and is gone again. It returns
 // the keys that it has tried; the error has a Mistake for each that is wrong.
 func (c *Config) Try(ctx context.Context, looking bool) (keys []string, err error) {
@@ -38,6 +40,11 @@ func (c *Config) Try(ctx context.Context, looking bool) (keys []string, err erro
 	}
 	if state := string(c.Policy.Individual.State); state != "memory" {
 		note("policy.individual.state", unfinished.Try(ctx, state), placesIn(state)...)
+	}
+	for i, r := range c.Routes {
+		if o := &r.Upstream.OAuth2; o.Provider != "" && o.Flow.Personal() {
+			note(fmt.Sprintf("routes[%d].upstream.oauth2.store", i), r.Upstream.tryStore(), strings.TrimPrefix(o.Store, oauth2.FilePrefix))
+		}
 	}
 	return keys, errors.Join(failed...)
 }

@@ -71,8 +71,10 @@ func (u *upstreamConfig) checkLogin(d *decoder, key string) {
 		return
 	case u.Username == "":
 		d.problem(key+".username", "is needed with auth: login")
-	case given != 1:
-		d.problem(key+".auth", "login needs one of password, password_file and password_command")
+	case u.OAuth2.isSet() && given > 0:
+		d.problem(key+".oauth2", "is in place of a password: not with password, password_file or password_command")
+	case !u.OAuth2.isSet() && given != 1:
+		d.problem(key+".auth", "login needs one of password, password_file, password_command and oauth2")
 	case strings.ContainsAny(u.Username+string(u.Password), "\x00\r\n\x01"):
 		d.problem(key+".username", "a user name or password cannot have control characters")
 	}

@@ -132,6 +132,7 @@ func (c *Config) checkRoute(d *decoder, i int) {
 	r.checkUsers(d, key)
 	r.checkListen(d, key)
 	c.checkUpstream(d, key+".upstream", &r.Upstream)
+	r.checkOAuth2(d, key+".upstream.oauth2")
 }
 
 func (r *routeConfig) checkUsers(d *decoder, key string) {

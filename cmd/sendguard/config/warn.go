@@ -50,6 +50,11 @@ func (c *Config) Warnings() (all []Warning) {
 		if r.Upstream.Password != "" && c.source.literal[key+"upstream.password"] {
 			look(r.Name, key+"upstream.password", c.source.file, othersRead|othersWrite)
 		}
+		look(r.Name, key+"upstream.oauth2.key", r.Upstream.OAuth2.Key, othersRead|othersWrite)
+		look(r.Name, key+"upstream.oauth2.client_secret_file", r.Upstream.OAuth2.ClientSecretFile, othersRead|othersWrite)
+		if r.Upstream.OAuth2.ClientSecret != "" && c.source.literal[key+"upstream.oauth2.client_secret"] {
+			look(r.Name, key+"upstream.oauth2.client_secret", c.source.file, othersRead|othersWrite)
+		}
 	}
 	const stateKey = "policy.individual.state"
 	if statePassword.MatchString(string(c.Policy.Individual.State)) && c.source.literal[stateKey] {
