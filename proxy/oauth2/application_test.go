@@ -31,7 +31,7 @@ func TestAnApplicationProvesItselfWithASecret(t *testing.T) {
 	p := newProvider(t)
 	withSecret := func(s *Settings) { s.Secret = secretly }
 	mustToken(t, NewSource(p.client(asApplication(ClientCredentials, nil), withSecret)))
-	form, header := p.last(), p.headers[0].Get("Authorization")
+	form, header := p.Last(), p.Header(0).Get("Authorization")
 	if want := "Basic " + base64.StdEncoding.EncodeToString([]byte("guard:MARK%3Asec%2Fret")); header != want || form.Get("client_secret") != "" {
 		t.Errorf("a custom provider gets %q, and in its form %q", header, form.Get("client_secret"))
 	}
@@ -43,7 +43,7 @@ func TestAnApplicationProvesItselfWithASecret(t *testing.T) {
 		s.Provider.TokenURL = p.URL + "/token"
 	}
 	mustToken(t, NewSource(p.client(asApplication(ClientCredentials, nil), withSecret, known)))
-	if form := p.last(); form.Get("client_secret") != "MARK:sec/ret" || form.Get("scope") != "https://outlook.office365.com/.default" {
+	if form := p.Last(); form.Get("client_secret") != "MARK:sec/ret" || form.Get("scope") != "https://outlook.office365.com/.default" {
 		t.Errorf("Microsoft gets %v", form)
 	}
 	unreadable := func(s *Settings) { s.Secret = func(context.Context) (string, error) { return "", errors.New("MARK") } }
@@ -87,7 +87,7 @@ func TestAnApplicationProvesItselfWithACertificate(t *testing.T) {
 	}
 	p := newProvider(t)
 	mustToken(t, NewSource(p.client(asApplication(ClientCredentials, signer))))
-	form, claims := p.last(), jwt.RegisteredClaims{}
+	form, claims := p.Last(), jwt.RegisteredClaims{}
 	if form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" || form.Get("client_id") != "guard" || form.Get("client_secret") != "" {
 		t.Errorf("it gets %v", form)
 	}
@@ -116,11 +116,11 @@ func TestAServiceAccountSpeaksForTheMailbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProvider(t)
-	p.mailbox = ""
+	p.Mailbox = ""
 	s, clock := withClock(p.client(asApplication(ServiceAccount, signer)))
 	first := mustToken(t, s)
 	claims := jwt.MapClaims{}
-	token, err := jwt.ParseWithClaims(p.last().Get("assertion"), claims, func(*jwt.Token) (any, error) { return &key.PublicKey, nil }, jwt.WithValidMethods([]string{"RS256"}))
+	token, err := jwt.ParseWithClaims(p.Last().Get("assertion"), claims, func(*jwt.Token) (any, error) { return &key.PublicKey, nil }, jwt.WithValidMethods([]string{"RS256"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestAServiceAccountSpeaksForTheMailbox(t *testing.T) {
 	if mustToken(t, s) == first {
 		t.Error("it has ended")
 	}
-	p.fault = says(401, `{"error":"unauthorized_client","error_description":"MARK"}`)
+	p.Fault = says(401, `{"error":"unauthorized_client","error_description":"MARK"}`)
 	if _, err := NewSource(p.client(asApplication(ServiceAccount, signer))).Token(t.Context()); err == nil || err.Error() != "the provider says unauthorized_client: the client is not registered for this flow, or may not speak for the mailbox" {
 		t.Errorf("got %v", err)
 	}

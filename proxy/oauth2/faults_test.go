@@ -77,7 +77,7 @@ func TestWhatAProviderDoesWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t)
-			p.fault = tc.fault
+			p.Fault = tc.fault
 			c := p.loggedIn()
 			c.http.Timeout = time.Second // for the one that does not answer
 			s := NewSource(c)
@@ -88,7 +88,7 @@ func TestWhatAProviderDoesWrong(t *testing.T) {
 				}
 				hides(t, fmt.Sprint(err))
 			}
-			if n := p.calls(); n != 1 {
+			if n := p.Calls(); n != 1 {
 				t.Errorf("it was asked %d times", n)
 			}
 		})
@@ -98,12 +98,12 @@ func TestWhatAProviderDoesWrong(t *testing.T) {
 func TestAProviderThatIsDownIsFoundWhenItIsBack(t *testing.T) {
 	p := newProvider(t)
 	c := p.loggedIn()
-	p.fault = says(503, "")
+	p.Fault = says(503, "")
 	s, clock := withClock(c)
 	if _, err := s.Token(t.Context()); err == nil {
 		t.Fatal("there is a token")
 	}
-	p.fault = nil
+	p.Fault = nil
 	if _, err := s.Token(t.Context()); err == nil {
 		t.Error("it is asked again at once")
 	}

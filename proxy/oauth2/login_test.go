@@ -124,12 +124,12 @@ func TestASignInThatIsRefusedSaysWhy(t *testing.T) {
 		adjust func(*provider)
 		want   string
 	}{
-		"somebody says no":           {func(p *provider) { p.deny = "access_denied" }, "the provider says access_denied: somebody said no, or an administrator has to agree first"},
-		"the answer of another":      {func(p *provider) { p.issuer = "https://evil.example" }, "the answer is from another provider than was asked"},
-		"an error that is none":      {func(p *provider) { p.deny = "Hello tim@mail.example" }, "the provider says something that is no error code"},
-		"the code is not taken":      {func(p *provider) { p.fault = says(400, `{"error":"invalid_grant"}`) }, "the provider says invalid_grant: the login is over; log in again"},
-		"there is no refresh token":  {func(p *provider) { p.fault = says(200, `{"access_token":"MARK-access"}`) }, "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"},
-		"a redirect that is unknown": {func(p *provider) { p.deny = "redirect_uri_mismatch" }, "the provider says redirect_uri_mismatch: the redirect address is not registered for the client"},
+		"somebody says no":           {func(p *provider) { p.Deny = "access_denied" }, "the provider says access_denied: somebody said no, or an administrator has to agree first"},
+		"the answer of another":      {func(p *provider) { p.Issuer = "https://evil.example" }, "the answer is from another provider than was asked"},
+		"an error that is none":      {func(p *provider) { p.Deny = "Hello tim@mail.example" }, "the provider says something that is no error code"},
+		"the code is not taken":      {func(p *provider) { p.Fault = says(400, `{"error":"invalid_grant"}`) }, "the provider says invalid_grant: the login is over; log in again"},
+		"there is no refresh token":  {func(p *provider) { p.Fault = says(200, `{"access_token":"MARK-access"}`) }, "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"},
+		"a redirect that is unknown": {func(p *provider) { p.Deny = "redirect_uri_mismatch" }, "the provider says redirect_uri_mismatch: the redirect address is not registered for the client"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
@@ -186,7 +186,7 @@ func TestAnAddressIsPastedFromABrowserElsewhere(t *testing.T) {
 
 func TestSomebodySignsInOnAnotherDevice(t *testing.T) {
 	p := newProvider(t)
-	p.pending = 1
+	p.Pending = 1
 	var out strings.Builder
 	g, err := p.client().LogInByDevice(t.Context(), &out)
 	if err != nil || g.refresh == "" || g.Mailbox != "tim@mail.example" {
@@ -205,7 +205,7 @@ func TestASignInEndsWithThePatienceOfWhoAskedForIt(t *testing.T) {
 	if _, err := p.client().LogInByBrowser(ctx, func(string) {}); !errors.Is(err, errNobody) {
 		t.Errorf("with a browser: %v", err)
 	}
-	p.pending = 1 << 30
+	p.Pending = 1 << 30
 	ctx, cancel = context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	if _, err := p.client().LogInByDevice(ctx, io.Discard); !errors.Is(err, errNobody) {
@@ -216,8 +216,8 @@ func TestASignInEndsWithThePatienceOfWhoAskedForIt(t *testing.T) {
 func TestALogoutForgetsAndRevokes(t *testing.T) {
 	p := newProvider(t)
 	c := p.loggedIn()
-	if found, revoked, err := c.Forget(t.Context()); !found || !revoked || err != nil || p.valid != "" {
-		t.Errorf("%v, %v, %v; valid is %q", found, revoked, err, p.valid)
+	if found, revoked, err := c.Forget(t.Context()); !found || !revoked || err != nil || p.Valid() != "" {
+		t.Errorf("%v, %v, %v; valid is %q", found, revoked, err, p.Valid())
 	}
 	if found, _, err := c.Forget(t.Context()); found || err != nil {
 		t.Errorf("once more: %v, %v", found, err)

@@ -76,7 +76,7 @@ func TestFiftyWhoWaitCostOneRefresh(t *testing.T) {
 			t.Errorf("%q and %q", first, token)
 		}
 	}
-	if n := p.calls(); n != 1 {
+	if n := p.Calls(); n != 1 {
 		t.Errorf("the provider was asked %d times", n)
 	}
 }
@@ -120,14 +120,14 @@ func TestAClockThatIsSetBackKeepsNoTokenAlive(t *testing.T) {
 func TestATokenThatEndsAtOnceIsUsedAndNotAskedForAllTheTime(t *testing.T) {
 	for name, life := range map[string]any{"zero": 0, "one": 1, "below": -30, "none": nil, "a word": "soon"} {
 		p := newProvider(t)
-		p.life = life
+		p.Life = life
 		s := NewSource(p.loggedIn())
 		for range 20 {
 			if _, err := s.Token(t.Context()); err != nil && name != "a word" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if n := p.calls(); n != 1 {
+		if n := p.Calls(); n != 1 {
 			t.Errorf("%s: asked %d times", name, n)
 		}
 	}
@@ -145,7 +145,7 @@ func TestATokenThatTheServerRefusedIsRenewedOnce(t *testing.T) {
 		}
 		second = token
 	}
-	if n := p.calls(); n != 2 {
+	if n := p.Calls(); n != 2 {
 		t.Errorf("asked %d times", n)
 	}
 	if _, err := s.Refused(t.Context(), second); !errors.Is(err, ErrNoOther) {
@@ -163,8 +163,8 @@ func TestARotatedTokenIsKeptBeforeItIsUsed(t *testing.T) {
 	store := c.Store.(*fileStore)
 	s, clock := withClock(c)
 	mustToken(t, s)
-	if kept, err := store.Load(t.Context()); err != nil || kept != p.valid {
-		t.Errorf("kept is %q, %v; the provider takes %q", kept, err, p.valid)
+	if kept, err := store.Load(t.Context()); err != nil || kept != p.Valid() {
+		t.Errorf("kept is %q, %v; the provider takes %q", kept, err, p.Valid())
 	}
 	// As where the disk is full: the new file cannot be made.
 	obstacle := store.path + ".new"
@@ -178,15 +178,15 @@ func TestARotatedTokenIsKeptBeforeItIsUsed(t *testing.T) {
 		}
 		clock.pass(faultPause)
 	}
-	if n := p.calls(); n != 2 {
+	if n := p.Calls(); n != 2 {
 		t.Errorf("the provider was asked %d times", n)
 	}
 	if err := os.RemoveAll(obstacle); err != nil {
 		t.Fatal(err)
 	}
 	mustToken(t, s)
-	if kept, err := store.Load(t.Context()); err != nil || kept != p.valid || p.calls() != 2 {
-		t.Errorf("with room again: kept is %q, %v; the provider takes %q and was asked %d times", kept, err, p.valid, p.calls())
+	if kept, err := store.Load(t.Context()); err != nil || kept != p.Valid() || p.Calls() != 2 {
+		t.Errorf("with room again: kept is %q, %v; the provider takes %q and was asked %d times", kept, err, p.Valid(), p.Calls())
 	}
 }
 
@@ -213,14 +213,14 @@ func TestSeveralSendguardsAndALoginShareAToken(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if err := c.Store.Save(t.Context(), p.grant()); err != nil {
+			if err := c.Store.Save(t.Context(), p.Grant()); err != nil {
 				t.Error(err)
 			}
 			unlock()
 		}
 	})
 	running.Wait()
-	if n := p.calls(); n != 40 {
+	if n := p.Calls(); n != 40 {
 		t.Errorf("asked %d times", n)
 	}
 }
@@ -266,8 +266,8 @@ func TestATokenIsRenewedBeforeItsEndAndOffTheWayOfMail(t *testing.T) {
 		t.Error("who waits got another")
 	}
 	await(t, events, "another token", isLoggedIn)
-	if mustToken(t, s) == first || p.calls() != 2 {
-		t.Errorf("it is still the first, or the provider was asked %d times", p.calls())
+	if mustToken(t, s) == first || p.Calls() != 2 {
+		t.Errorf("it is still the first, or the provider was asked %d times", p.Calls())
 	}
 }
 
@@ -288,7 +288,7 @@ func TestALogoutAndALoginAreSeenByWhoServes(t *testing.T) {
 	if _, err := s.Token(t.Context()); kindOf(err) != Login {
 		t.Errorf("there is still a token: %v", err)
 	}
-	if err := c.Remember(t.Context(), &Grant{refresh: p.grant()}); err != nil {
+	if err := c.Remember(t.Context(), &Grant{refresh: p.Grant()}); err != nil {
 		t.Fatal(err)
 	}
 	mustToken(t, s) // at once, whoever comes
@@ -298,7 +298,7 @@ func TestALogoutAndALoginAreSeenByWhoServes(t *testing.T) {
 func TestALoginThatTheProviderHasEndedIsAskedForOnce(t *testing.T) {
 	p := newProvider(t)
 	c := p.loggedIn()
-	p.valid = "another"
+	p.Revoke()
 	s, clock := withClock(c)
 	events := keep(t, s)
 	await(t, events, "the refusal", func(e Event) bool { return e.LoginRequired && e.Result == "refused" })
@@ -308,7 +308,7 @@ func TestALoginThatTheProviderHasEndedIsAskedForOnce(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if n := p.calls(); n != 1 {
+	if n := p.Calls(); n != 1 {
 		t.Errorf("a token that was refused was shown %d times", n)
 	}
 }
