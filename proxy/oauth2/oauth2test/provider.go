@@ -26,6 +26,9 @@ type Provider struct {
 	t testing.TB
 	// Fault may answer a request for a token itself.
 	Fault func(w http.ResponseWriter, r *http.Request) bool
+	// Answered, if set, is called when a refresh token was traded in, before the
+	// answer is on its way.
+	Answered func()
 	// Lenient leaves old refresh tokens valid, Static gives no new ones.
 	Lenient, Static bool
 	Life            any // expires_in; nil: none
@@ -147,6 +150,9 @@ func (p *Provider) refreshed(w http.ResponseWriter, token string) {
 		return
 	}
 	p.answer(w, !p.Static)
+	if p.Answered != nil {
+		p.Answered()
+	}
 }
 
 func (p *Provider) answer(w http.ResponseWriter, withRefresh bool) {
