@@ -69,11 +69,12 @@ var Providers = []Provider{
 		Secret:    true,
 	},
 	{
-		Name:     "fastmail",
-		AuthURL:  "https://api.fastmail.com/oauth/authorize",
-		TokenURL: "https://api.fastmail.com/oauth/refresh",
-		Scopes:   []string{"https://www.fastmail.com/dev/protocol-smtp"},
-		Flows:    []Flow{Code},
+		Name:      "fastmail",
+		AuthURL:   "https://api.fastmail.com/oauth/authorize",
+		TokenURL:  "https://api.fastmail.com/oauth/refresh",
+		Scopes:    []string{"https://www.fastmail.com/dev/protocol-smtp"},
+		Flows:     []Flow{Code},
+		Localhost: true,
 	},
 	{
 		Name:  Custom,
