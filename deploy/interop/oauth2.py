@@ -61,13 +61,13 @@ class Parts:
         self.secrets = {"robot": MARK + "-robot-secret", "server": MARK + "-server-secret"}
         self.cert, self.key = certificate(lab)
         self.signer()
-        self.provider = self.node("provider", PORT=None, SECRETS=json.dumps(self.secrets))
+        self.provider = node(lab, "provider", SECRETS=json.dumps(self.secrets))
         self.issuer = f"http://{HOST}:{self.provider}"
         self.sink = Upstream(lab)
         self.mail = lab.folder("nodemailer")
         self.servers = {
             "Dovecot behind Postfix": postfix_server(lab, self.cert, self.key, self.sink.port, self.dovecot()),
-            "nodemailer": self.node("server", PORT=None, CERT=self.cert, KEY=self.key, INTROSPECTION=self.issuer + "/token/introspection",
+            "nodemailer": node(lab, "server", CERT=self.cert, KEY=self.key, INTROSPECTION=self.issuer + "/token/introspection",
                                     SECRET=self.secrets["server"], MAIL=self.mail),
         }
 
@@ -78,16 +78,6 @@ class Parts:
         modulus = must(["openssl", "rsa", "-in", self.app_key, "-noout", "-modulus"]).strip().rpartition("=")[2]
         n = base64.urlsafe_b64encode(bytes.fromhex(modulus)).rstrip(b"=").decode()
         self.secrets["jwk"] = {"kty": "RSA", "n": n, "e": "AQAB", "use": "sig", "alg": "PS256"}
-
-    def node(self, name, **env):
-        """Starts a script of oauth2/ with the installed modules."""
-        folder, port = self.lab.folder("node"), self.lab.port()
-        for file in ("package.json", f"{name}.mjs"):
-            shutil.copy(os.path.join(HERE, "oauth2", file), folder)
-        with contextlib.suppress(FileExistsError):
-            os.symlink(os.path.join(MODULES, "node_modules"), os.path.join(folder, "node_modules"))
-        self.lab.start(name, ["node", os.path.join(folder, f"{name}.mjs")], port, env={"PATH": os.environ["PATH"], **env, "PORT": str(port)})
-        return port
 
     def dovecot(self):
         """Dovecot as the SASL server alone, which asks the provider about tokens."""
@@ -164,6 +154,17 @@ service anvil {{
         device_url: {self.issuer}/device/auth
         revoke_url: {self.issuer}/token/revocation
 {oauth2}"""
+
+
+def node(lab, name, **env):
+    """Starts a script of oauth2/ with the installed modules. Returns its port."""
+    folder, port = lab.folder("node"), lab.port()
+    for file in ("package.json", f"{name}.mjs"):
+        shutil.copy(os.path.join(HERE, "oauth2", file), folder)
+    with contextlib.suppress(FileExistsError):
+        os.symlink(os.path.join(MODULES, "node_modules"), os.path.join(folder, "node_modules"))
+    lab.start(name, ["node", os.path.join(folder, f"{name}.mjs")], port, env={"PATH": os.environ["PATH"], **env, "PORT": str(port)})
+    return port
 
 
 def person(lab, name):

@@ -88,9 +88,9 @@ class Marionette:
     """A Thunderbird and the connection to its remote control: frames of a length,
     a colon, and JSON."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, more=None):
         port, profile = lab.port(), lab.folder("thunderbird")
-        preferences = PREFERENCES | {"marionette.port": port}
+        preferences = PREFERENCES | (more or {}) | {"marionette.port": port}
         lab.write("thunderbird/user.js", "".join(f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in preferences.items()))
         lab.start("thunderbird-output", ["thunderbird", "--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "--profile", profile],
                   port, env={"HOME": lab.folder("home"), "PATH": os.environ["PATH"]})
