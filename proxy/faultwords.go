@@ -8,6 +8,7 @@ var faultWords = map[fault]string{
 	faultProtocol:          "the upstream does not speak SMTP as it should; is upstream.address a submission server, and upstream.tls right?",
 	faultLoop:              "upstream.address leads back to sendguard; it must be the mail server",
 	faultLogin:             "sendguard cannot log in at the upstream; see detail, and try: sendguard config --connect",
+	faultToken:             "there is no OAuth2 token for the upstream; see detail, and try: sendguard login",
 	faultClientLogin:       "a client gave a user name or a password that the users file does not have",
 	faultUpstreamTimeout:   "the upstream did not answer in time; server.upstream_reply and server.stall bound the wait",
 	faultUpstreamClosed:    "the upstream closed the connection; the client was told to try again",

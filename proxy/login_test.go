@@ -244,7 +244,7 @@ func TestTokensArePresentedAsTokensAndPasswordsAsPasswords(t *testing.T) {
 			if len(server.used) > 0 {
 				t.Errorf("it was given to %q", server.used)
 			}
-			if !strings.Contains(g.log.String(), `detail="`+tc.want+`"`) {
+			if !strings.Contains(g.log.String(), ": "+tc.want+`"`) {
 				t.Errorf("the log does not say why: %s", g.log)
 			}
 		})

@@ -230,7 +230,7 @@ func TestALoginKeepsTheTokenAndSaysWhetherItIsTaken(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	status, stdout, stderr = command(t, "config", "--connect", "--config", s.config)
-	if status != 0 || !strings.Contains(stdout, "no TLS; logged in; offers") || !strings.Contains(stderr, "every account of this machine may send as the mailbox") {
+	if status != 0 || !strings.Contains(stderr, "no TLS; logged in; offers") || !strings.Contains(stderr, "every account of this machine may send as the mailbox") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	s.provider.Spoil()
@@ -240,7 +240,7 @@ func TestALoginKeepsTheTokenAndSaysWhetherItIsTaken(t *testing.T) {
 		return true
 	}
 	status, _, stderr = command(t, "config", "--connect", "--config", s.config)
-	if status == 0 || !strings.Contains(stderr, "it refused the login (535 5.7.3): the user name or the password is wrong; with oauth2: username is not the mailbox") {
+	if status == 0 || !strings.Contains(stderr, "it refused the login: 535 5.7.3: the user name or the password is wrong; with oauth2: username is not the mailbox") {
 		t.Errorf("status %d\n%s", status, stderr)
 	}
 }
