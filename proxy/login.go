@@ -126,8 +126,11 @@ func (t *token) renew(ctx context.Context, refused string) (string, error) {
 // tokenError says why there is no token. The source's words have no secret and no
 // address in them.
 func tokenError(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case outOfDescriptors(err):
+		return errNoDescriptors
 	}
 	return &dialError{kind: faultToken, text: err.Error()}
 }

@@ -82,7 +82,7 @@ func (s *Signer) assert(client, audience string) (string, error) {
 	token.Header["x5t#S256"] = s.thumbprint
 	signed, err := token.SignedString(s.key)
 	if err != nil {
-		return "", &Fault{Failed, "the assertion cannot be signed"}
+		return "", &Fault{Kind: Failed, text: "the assertion cannot be signed"}
 	}
 	return signed, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -18,10 +19,11 @@ import (
 // loopback, for one question.
 type desk struct {
 	*attempt
-	once  string      // the path of the address that leads to the question
-	path  string      // where the answer comes
-	asked atomic.Bool // the question was fetched
-	got   chan answer // one
+	account int         // whose browser it is
+	once    string      // the path of the address that leads to the question
+	path    string      // where the answer comes
+	asked   atomic.Bool // the question was fetched
+	got     chan answer // one
 }
 
 type answer struct {
@@ -44,7 +46,7 @@ func (c *Client) LogInByBrowser(ctx context.Context, open func(address string)) 
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{attempt: a, once: "/" + rand.Text(), path: cmp.Or(redirect.Path, "/"), got: make(chan answer, 1)}
+	d := &desk{attempt: a, account: os.Getuid(), once: "/" + rand.Text(), path: cmp.Or(redirect.Path, "/"), got: make(chan answer, 1)}
 	server := &http.Server{Handler: d, ReadTimeout: callTime, WriteTimeout: callTime, MaxHeaderBytes: maxAddress}
 	for _, l := range listeners {
 		go server.Serve(l) // ends with Shutdown
@@ -80,7 +82,7 @@ func (c *Client) listen() (listeners []net.Listener, redirect *url.URL, err erro
 	redirect = &url.URL{Scheme: "http", Host: c.loopback()}
 	if c.RedirectURL != "" {
 		if redirect, err = url.Parse(c.RedirectURL); err != nil || !IsLoopback(redirect) {
-			return nil, nil, &Fault{Refused, "redirect_url is not one of this machine: use --paste"}
+			return nil, nil, &Fault{Kind: Refused, text: "redirect_url is not one of this machine: use --paste"}
 		}
 		port = redirect.Port()
 	}
@@ -91,7 +93,7 @@ func (c *Client) listen() (listeners []net.Listener, redirect *url.URL, err erro
 			return listeners, redirect, nil
 		}
 	}
-	return nil, nil, &Fault{Failed, "there is no port for the answer: another program has it"}
+	return nil, nil, &Fault{Kind: Failed, text: "there is no port for the answer: another program has it"}
 }
 
 func listenOnBoth(port string) ([]net.Listener, error) {
@@ -123,7 +125,7 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	here, err := url.Parse("http://" + r.Host) // a name of somebody else's may lead here
 	switch {
-	case err != nil || !IsLoopback(here) || r.Method != http.MethodGet:
+	case err != nil || !IsLoopback(here) || r.Method != http.MethodGet || d.isForeign(r):
 		http.Error(w, "Not here.", http.StatusForbidden)
 	case r.URL.Path == d.once && d.asked.CompareAndSwap(false, true):
 		http.Redirect(w, r, d.question(), http.StatusSeeOther)
@@ -132,6 +134,11 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+func (d *desk) isForeign(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && ofSomebodyElse(local.String(), r.RemoteAddr, d.account)
 }
 
 // take takes the one answer to the question.

@@ -87,7 +87,7 @@ func (c *Client) secret(ctx context.Context) (string, error) {
 	}
 	secret, err := c.Secret(ctx)
 	if err != nil {
-		return "", &Fault{Failed, "the client secret cannot be read"}
+		return "", &Fault{Kind: Failed, text: "the client secret cannot be read"}
 	}
 	return secret, nil
 }
@@ -139,7 +139,7 @@ func (c *Client) revoke(ctx context.Context, token string) error {
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Provider.RevokeURL, strings.NewReader(form.Encode()))
 	if err != nil {
-		return &Fault{Failed, "its address for revocation is none"}
+		return &Fault{Kind: Failed, text: "its address for revocation is none"}
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if basic {
@@ -151,7 +151,7 @@ func (c *Client) revoke(ctx context.Context, token string) error {
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return &Fault{Failed, "it refused (" + statusText(response.StatusCode) + ")"}
+		return &Fault{Kind: Failed, text: "it refused (" + statusText(response.StatusCode) + ")"}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (c *Client) LogInByDevice(ctx context.Context, out io.Writer) (*Grant, erro
 		return nil, c.fault(err)
 	}
 	if shown.DeviceCode == "" || shown.UserCode == "" || shown.VerificationURI == "" {
-		return nil, &Fault{Failed, "the provider's answer makes no sense"}
+		return nil, &Fault{Kind: Failed, text: "the provider's answer makes no sense"}
 	}
 	fmt.Fprintf(out, "Open %s on any device, and enter the code %s there.\n", printable(shown.VerificationURI), printable(shown.UserCode))
 	ctx, cancel := context.WithTimeout(ctx, 3*signInTime) // it may end earlier, when the code does

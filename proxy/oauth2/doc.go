@@ -23,7 +23,9 @@
 // preset.go is the table of providers. client.go asks a provider, assertion.go
 // signs what proves who asks, fault.go and entra.go put
 // into words what it refuses. login.go
-// is how a person signs in: redirect.go by a browser, device.go on another device.
+// is how a person signs in: redirect.go asks and takes the answer, browser.go brings it by
+// a browser of this machine, device.go by another device; peer_linux.go tells whose
+// browser it is.
 // source.go has the token in use and keep.go renews it in time; store.go, file.go
 // and keyring.go are where the refresh token is kept, lock.go is who may use it.
 package oauth2

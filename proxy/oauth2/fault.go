@@ -25,13 +25,15 @@ const (
 )
 
 // A Fault is why there is no token. Its text names no address and no secret: it
-// ends in logs.
+// ends in logs. The cause may, and is for who asks what it is.
 type Fault struct {
-	Kind Kind
-	text string
+	Kind  Kind
+	text  string
+	cause error
 }
 
 func (f *Fault) Error() string { return f.text }
+func (f *Fault) Unwrap() error { return f.cause }
 
 // fault puts into words why a provider gave nothing. Of what it said, only codes of
 // a known form are repeated: its descriptions name mailboxes.
@@ -47,17 +49,17 @@ func (c *Client) fault(err error) error {
 	case errors.As(err, &refusal):
 		return refused(refusal)
 	case errors.As(err, &dns):
-		return &Fault{Failed, "the name of the provider cannot be resolved"}
+		return &Fault{Failed, "the name of the provider cannot be resolved", err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return &Fault{Failed, "the provider does not answer"}
+		return &Fault{Kind: Failed, text: "the provider does not answer"}
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return &Fault{Failed, "the certificate of the provider is not trusted (a company's own proxy? its roots belong into ca_file)"}
+		return &Fault{Kind: Failed, text: "the certificate of the provider is not trusted (a company's own proxy? its roots belong into ca_file)"}
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return &Fault{Failed, "the connection to the provider was lost"}
+		return &Fault{Kind: Failed, text: "the connection to the provider was lost"}
 	case errors.As(err, new(*net.OpError)):
-		return &Fault{Failed, "the provider cannot be reached"}
+		return &Fault{Failed, "the provider cannot be reached", err}
 	}
-	return &Fault{Failed, "the provider's answer makes no sense"}
+	return &Fault{Kind: Failed, text: "the provider's answer makes no sense"}
 }
 
 // errorCode is what RFC 6749 section 5.2 and its kin have for codes.
@@ -78,7 +80,7 @@ func refused(r *oauth2.RetrieveError) error {
 		}
 	}
 	if !errorCode.MatchString(code) {
-		return &Fault{Failed, fmt.Sprintf("the provider answers %s", statusText(r.Response.StatusCode))}
+		return &Fault{Kind: Failed, text: fmt.Sprintf("the provider answers %s", statusText(r.Response.StatusCode))}
 	}
 	return explain(code, description)
 }
@@ -89,7 +91,7 @@ func statusText(status int) string {
 
 // explain says what a code means, and what to do about it.
 func explain(code, description string) *Fault {
-	f := &Fault{Refused, "the provider says " + code}
+	f := &Fault{Kind: Refused, text: "the provider says " + code}
 	if m, ok := meanings[code]; ok {
 		f.Kind, f.text = m.kind, f.text+": "+m.text
 	}

@@ -137,3 +137,46 @@ func TestEveryCodeOfTheTableHasWords(t *testing.T) {
 		}
 	}
 }
+
+// The library's call for a code does not look at its context: the client's own
+// time-out has to end it.
+func TestADeviceSignInEndsWhereTheProviderIsSilent(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	silent := make(chan struct{})
+	mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-silent }))
+	defer mute.Close()
+	defer close(silent)
+	c := p.client(func(s *Settings) { s.Provider.DeviceURL = mute.URL })
+	c.http.Timeout = time.Second
+	began := time.Now()
+	if _, err := c.LogInByDevice(t.Context(), io.Discard); err == nil || err.Error() != "the provider does not answer" {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v", took)
+	}
+	c = New(p.client().Settings)
+	c.http.Timeout = time.Second
+	p.Fault = hang // at the first poll
+	if _, err := c.LogInByDevice(t.Context(), io.Discard); err == nil || err.Error() != "the provider does not answer" {
+		t.Errorf("at a poll: %v", err)
+	}
+}
+
+// RFC 8628 section 3.5: five seconds more, from then on.
+func TestADeviceThatIsToldToSlowDownDoes(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	var polls []time.Time
+	p.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+		polls = append(polls, time.Now())
+		return len(polls) == 1 && says(400, `{"error":"slow_down"}`)(w, r)
+	}
+	if _, err := p.client().LogInByDevice(t.Context(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if len(polls) != 2 || polls[1].Sub(polls[0]) < 5*time.Second {
+		t.Errorf("polled at %v", polls)
+	}
+}

@@ -37,12 +37,12 @@ func (s *fileStore) Load(context.Context) (string, error) {
 		return "", errNoToken
 	}
 	if err != nil {
-		return "", &Fault{Failed, "the token cannot be read: " + reason(err)}
+		return "", aboutFile("the token cannot be read", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxToken))
 	if err != nil {
-		return "", &Fault{Failed, "the token cannot be read: " + reason(err)}
+		return "", aboutFile("the token cannot be read", err)
 	}
 	if token := strings.TrimSpace(string(text)); token != "" {
 		return token, nil
@@ -58,7 +58,7 @@ func (s *fileStore) Save(_ context.Context, token string) error {
 	}
 	if err := s.replace([]byte(token + "\n")); err != nil {
 		os.Remove(s.next())
-		return &Fault{Failed, "the token cannot be kept: " + reason(err)}
+		return aboutFile("the token cannot be kept", err)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func syncFolder(path string) error {
 func (s *fileStore) Forget(context.Context) error {
 	os.Remove(s.next())
 	if err := os.Remove(s.place()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &Fault{Failed, "the token cannot be removed: " + reason(err)}
+		return aboutFile("the token cannot be removed", err)
 	}
 	return nil
 }
@@ -119,20 +119,20 @@ func (s *fileStore) private() error {
 	dir := filepath.Dir(s.place())
 	info, err := os.Stat(dir)
 	if err != nil {
-		return &Fault{Failed, "the folder of the token: " + reason(err)}
+		return aboutFile("the folder of the token", err)
 	}
 	if !info.IsDir() || !ownedOnly(info, 0o022) {
-		return &Fault{Failed, "others may write into the folder of the token (chmod go-w), or it is another user's"}
+		return &Fault{Kind: Failed, text: "others may write into the folder of the token (chmod go-w), or it is another user's"}
 	}
 	info, err = os.Stat(s.place())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return &Fault{Failed, "the token: " + reason(err)}
+		return aboutFile("the token", err)
 	}
 	if !info.Mode().IsRegular() || !ownedOnly(info, 0o077) {
-		return &Fault{Failed, "others may read or write the file of the token (chmod 600), or it is another user's"}
+		return &Fault{Kind: Failed, text: "others may read or write the file of the token (chmod 600), or it is another user's"}
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ const (
 	keyringTime    = 10 * time.Second
 )
 
-var errKeyring = &Fault{Failed, "there is no keyring here (a login without a desktop, perhaps): use store: file:PATH"}
+var errKeyring = &Fault{Kind: Failed, text: "there is no keyring here (a login without a desktop, perhaps): use store: file:PATH"}
 
 // keyringTurn is had by the one call of the keyring that is under way. It may wait
 // for a person to unlock it, and nothing can end it; so there is at most one.
@@ -31,7 +31,7 @@ var keyringTurn = make(chan struct{}, 1)
 func ask(ctx context.Context, call func() (string, error)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, keyringTime)
 	defer cancel()
-	locked := &Fault{Login, "the keyring is locked, or does not answer"}
+	locked := &Fault{Kind: Login, text: "the keyring is locked, or does not answer"}
 	select {
 	case keyringTurn <- struct{}{}:
 	case <-ctx.Done():
@@ -63,9 +63,9 @@ func keyringFault(err error) error {
 	case err == nil, errors.As(err, &f):
 		return err
 	case errors.Is(err, keyring.ErrSetDataTooBig):
-		return &Fault{Failed, "the token is too long for the keyring: use store: file:PATH"}
+		return &Fault{Kind: Failed, text: "the token is too long for the keyring: use store: file:PATH"}
 	case isLocked(err):
-		return &Fault{Login, "the keyring is locked"}
+		return &Fault{Kind: Login, text: "the keyring is locked"}
 	}
 	return errKeyring
 }
@@ -109,7 +109,7 @@ func (s *keyringStore) changed(err error) error {
 
 func (s *keyringStore) Lock(ctx context.Context) (func(), error) {
 	if err := os.MkdirAll(filepath.Dir(s.lock), 0o700); err != nil {
-		return nil, &Fault{Failed, "the lock of the token store cannot be made: " + reason(err)}
+		return nil, aboutFile("the lock of the token store cannot be made", err)
 	}
 	return lockFile(ctx, s.lock)
 }

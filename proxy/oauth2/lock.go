@@ -14,15 +14,15 @@ import (
 // lockFile waits until nobody else has the lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err := createOwned(path); err != nil {
-		return nil, &Fault{Failed, "the lock of the token store cannot be made: " + reason(err)}
+		return nil, aboutFile("the lock of the token store cannot be made", err)
 	}
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		lock.Close()
 		if ctx.Err() != nil {
-			return nil, &Fault{Failed, "another sendguard has the token store locked"}
+			return nil, &Fault{Kind: Failed, text: "another sendguard has the token store locked"}
 		}
-		return nil, &Fault{Failed, "the token store cannot be locked: " + reason(err)}
+		return nil, aboutFile("the token store cannot be locked", err)
 	}
 	return func() { lock.Close() }, nil
 }
@@ -40,12 +40,13 @@ func createOwned(path string) error {
 	return errors.Join(giveToOwner(f, path), f.Close())
 }
 
-// reason is what is wrong with a file, without its name: that may be somebody's.
-func reason(err error) string {
+// aboutFile says what is wrong with a file, without its name: that may be somebody's.
+func aboutFile(what string, err error) *Fault {
+	why := "it failed"
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
-		return p.Err.Error()
+		why = p.Err.Error()
 	}
-	return "it failed"
+	return &Fault{Failed, what + ": " + why, err}
 }
 
 // stampOf is another one when a file is.

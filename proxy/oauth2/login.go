@@ -25,7 +25,7 @@ func (c *Client) granted(token *oauth2.Token, err error) (*Grant, error) {
 		return nil, c.fault(err)
 	}
 	if token.RefreshToken == "" {
-		return nil, &Fault{Refused, "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"}
+		return nil, &Fault{Kind: Refused, text: "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"}
 	}
 	return &Grant{token.AccessToken, mailbox(token), token.RefreshToken}, nil
 }
@@ -95,7 +95,7 @@ func (c *Client) Forget(ctx context.Context) (found, revoked bool, err error) {
 		return true, false, err
 	}
 	if err := c.revoke(ctx, kept); err != nil {
-		return true, false, &Fault{kindOf(err), "it is forgotten here; the provider could not be told: " + err.Error()}
+		return true, false, &Fault{kindOf(err), "it is forgotten here; the provider could not be told: " + err.Error(), err}
 	}
 	return true, true, nil
 }

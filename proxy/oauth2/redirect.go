@@ -48,7 +48,7 @@ func (a *attempt) code(answer url.Values) (string, error) {
 		return "", errNotAsked
 	}
 	if !a.isFrom(answer["iss"]) {
-		return "", &Fault{Refused, "the answer is from another provider than was asked"}
+		return "", &Fault{Kind: Refused, text: "the answer is from another provider than was asked"}
 	}
 	if code := answer.Get("error"); code != "" {
 		if !errorCode.MatchString(code) {
@@ -57,7 +57,7 @@ func (a *attempt) code(answer url.Values) (string, error) {
 		return "", explain(code, answer.Get("error_description"))
 	}
 	if answer.Get("code") == "" {
-		return "", &Fault{Refused, "the answer has no code"}
+		return "", &Fault{Kind: Refused, text: "the answer has no code"}
 	}
 	return answer.Get("code"), nil
 }
@@ -101,11 +101,11 @@ func (c *Client) LogInByPaste(ctx context.Context, in io.Reader, out io.Writer) 
 	}
 	answer, err := url.Parse(strings.TrimSpace(line))
 	if err != nil {
-		return nil, &Fault{Refused, "this is no address"}
+		return nil, &Fault{Kind: Refused, text: "this is no address"}
 	}
 	code, err := a.code(answer.Query())
 	if errors.Is(err, errNotAsked) {
-		return nil, &Fault{Refused, "this is not the address that the browser was sent to after this sign-in"}
+		return nil, &Fault{Kind: Refused, text: "this is not the address that the browser was sent to after this sign-in"}
 	}
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func readLine(ctx context.Context, in io.Reader) (string, error) {
 	}
 }
 
-var errNobody = &Fault{Refused, "nobody signed in in time"}
+var errNobody = &Fault{Kind: Refused, text: "nobody signed in in time"}
 
 // loopback is the host of this machine in redirect addresses, as the provider takes
 // it with any port (RFC 8252 section 7.3).

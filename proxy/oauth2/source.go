@@ -96,7 +96,7 @@ func (s *Source) take(ctx context.Context) error {
 	case s.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return &Fault{Failed, "the provider does not answer"}
+		return &Fault{Kind: Failed, text: "the provider does not answer"}
 	}
 }
 
@@ -223,9 +223,9 @@ func (s *Source) kept(ctx context.Context) (string, error) {
 	kept, err := s.client.Store.Load(ctx)
 	switch {
 	case errors.Is(err, errNoToken):
-		return "", &Fault{Login, "nobody has logged in: run sendguard login"}
+		return "", &Fault{Kind: Login, text: "nobody has logged in: run sendguard login"}
 	case err == nil && kept == s.rejected:
-		return "", &Fault{Login, "the provider has ended the login; run sendguard login"}
+		return "", &Fault{Kind: Login, text: "the provider has ended the login; run sendguard login"}
 	}
 	return kept, err
 }
