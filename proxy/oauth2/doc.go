@@ -26,6 +26,7 @@
 // is how a person signs in: redirect.go asks and takes the answer, browser.go brings it by
 // a browser of this machine, device.go by another device; peer_linux.go tells whose
 // browser it is.
-// source.go has the token in use and keep.go renews it in time; store.go, file.go
+// source.go has the token in use and keep.go renews it in time, by both clocks of
+// moment.go; store.go, file.go
 // and keyring.go are where the refresh token is kept, lock.go is who may use it.
 package oauth2

@@ -32,7 +32,7 @@ func resultOf(err error) string {
 func (s *Source) event() Event {
 	e := Event{LoginRequired: kindOf(s.fault) == Login, Fault: s.fault}
 	if s.access.token != "" {
-		e.Expiry = s.access.got.Add(s.access.life)
+		e.Expiry = s.access.got.wall.Add(s.access.life)
 	}
 	return e
 }
@@ -105,7 +105,7 @@ func (s *Source) wants() bool {
 	case kindOf(s.fault) == Login:
 		return false
 	case s.fault != nil:
-		return s.now().Sub(s.failedAt) >= retryEvery
+		return s.now().since(s.failedAt) >= retryEvery
 	}
 	return s.access.left(s.now()) <= min(earliest, s.access.life/4)
 }

@@ -10,15 +10,15 @@ import (
 // A Source has the access token in use.
 type Source struct {
 	client *Client
-	now    func() time.Time
+	now    func() moment
 	turn   chan struct{} // had by who asks the provider
 
 	mu       sync.Mutex
 	access   access
 	fault    error // of the last attempt; nil: it went well
-	failedAt time.Time
-	stamp    string    // of the store, at the last attempt
-	forcedAt time.Time // a token that the server refused was last renewed
+	failedAt moment
+	stamp    string // of the store, at the last attempt
+	forcedAt moment // a token that the server refused was last renewed
 	told     func(Event)
 
 	// These are for who has the turn.
@@ -30,7 +30,7 @@ type Source struct {
 // An access token, and how long it is good for.
 type access struct {
 	token string
-	got   time.Time
+	got   moment
 	life  time.Duration
 }
 
@@ -51,18 +51,15 @@ const (
 
 // NewSource makes a source; it has no token yet.
 func NewSource(c *Client) *Source {
-	return &Source{client: c, now: time.Now, turn: make(chan struct{}, 1), told: func(Event) {}}
+	return &Source{client: c, now: present, turn: make(chan struct{}, 1), told: func(Event) {}}
 }
 
-// left is how long a token is good for. The clock that goes on while the machine
-// sleeps may be set, and the one that cannot be set may stand still: the one that
-// says less is right.
-func (a access) left(now time.Time) time.Duration {
+// left is how long a token is good for.
+func (a access) left(now moment) time.Duration {
 	if a.token == "" {
 		return 0
 	}
-	age := max(now.Sub(a.got), now.Round(0).Sub(a.got.Round(0)))
-	return a.life - age
+	return a.life - now.since(a.got)
 }
 
 func (s *Source) current() (token string, ok bool) {
@@ -77,7 +74,7 @@ func (s *Source) recently(pause time.Duration) error {
 	stamp := s.storeStamp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fault == nil || stamp != s.stamp || s.now().Sub(s.failedAt) >= pause {
+	if s.fault == nil || stamp != s.stamp || s.now().since(s.failedAt) >= pause {
 		return nil
 	}
 	return s.fault
@@ -136,7 +133,7 @@ func (s *Source) Refused(ctx context.Context, token string) (string, error) {
 		return now, nil
 	}
 	s.mu.Lock()
-	early := s.now().Sub(s.forcedAt) < forcePause
+	early := s.now().since(s.forcedAt) < forcePause
 	if !early {
 		s.forcedAt = s.now()
 	}

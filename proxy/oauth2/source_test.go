@@ -3,6 +3,7 @@ package oauth2
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -11,29 +12,26 @@ import (
 
 // A clock that a test moves.
 type clock struct {
-	mu    sync.Mutex
-	moved time.Duration
-	wall  time.Duration // of the one that goes on while the machine sleeps, alone
+	mu   sync.Mutex
+	up   time.Duration
+	wall time.Duration
 }
 
-func (c *clock) now() time.Time {
+func (c *clock) now() moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now().Add(c.moved)
-	if c.wall != 0 {
-		now = now.Round(0).Add(c.wall)
-	}
-	return now
+	now := present()
+	return moment{now.up + c.up, now.wall.Add(c.wall)}
 }
 
 func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.moved += d
+	c.up, c.wall = c.up+d, c.wall+d
 }
 
-// sleep has the machine sleep: one of its clocks stands still.
-func (c *clock) sleep(d time.Duration) {
+// set sets the clock of the machine, or has it sleep: the other one does not see it.
+func (c *clock) set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wall += d
@@ -99,7 +97,7 @@ func TestAMachineThatSleptEightHoursRenewsItsToken(t *testing.T) {
 	p := newProvider(t)
 	s, clock := withClock(p.loggedIn())
 	first := mustToken(t, s)
-	clock.sleep(8 * time.Hour)
+	clock.set(8 * time.Hour)
 	if mustToken(t, s) == first {
 		t.Error("the clock that stood still was asked")
 	}
@@ -110,10 +108,28 @@ func TestAClockThatIsSetBackKeepsNoTokenAlive(t *testing.T) {
 	p := newProvider(t)
 	s, clock := withClock(p.loggedIn())
 	first := mustToken(t, s)
-	clock.pass(2 * time.Hour)
-	now := clock.now()
-	if left := (access{first, now.Add(-2 * time.Hour), time.Hour}).left(now); left > 0 {
-		t.Errorf("it is said to have %v left", left)
+	clock.set(-24 * time.Hour)
+	clock.pass(30 * time.Minute)
+	if mustToken(t, s) != first {
+		t.Error("it had half an hour left")
+	}
+	clock.pass(time.Hour)
+	if mustToken(t, s) == first {
+		t.Error("it has ended, whatever the clock on the wall says")
+	}
+}
+
+// The provider may have rotated the token when the client of the session is gone.
+func TestASessionThatLeavesDoesNotBreakOffARefresh(t *testing.T) {
+	p := newProvider(t)
+	c := p.loggedIn()
+	ctx, leave := context.WithCancel(t.Context())
+	p.Fault = func(http.ResponseWriter, *http.Request) bool { leave(); return false }
+	if _, err := NewSource(c).Token(ctx); err != nil {
+		t.Error(err)
+	}
+	if kept, err := c.Store.Load(t.Context()); err != nil || kept != p.Valid() {
+		t.Errorf("kept is %q, %v; the provider takes %q", kept, err, p.Valid())
 	}
 }
 
