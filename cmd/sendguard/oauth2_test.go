@@ -108,7 +108,7 @@ func TestMailWaitsForALoginAndNothingShowsASecret(t *testing.T) {
 		t.Error(stderr)
 	}
 	p.awaitGauge(loginRequired, "1", 10*time.Second)
-	s.hides("what the processes show", processes(t, p.cmd.Process.Pid))
+	s.hides("what the processes show", commandLines(t, p.cmd.Process.Pid))
 	s.hides("the metrics", p.scrape())
 	p.stop()
 	s.hides("the log", p.out.String())
@@ -133,8 +133,8 @@ func (p *process) scrape() string {
 	return string(text)
 }
 
-// processes are the command lines and environments of a process and of this one.
-func processes(t *testing.T, pids ...int) string {
+// commandLines are those of a process and of this one.
+func commandLines(t *testing.T, pids ...int) string {
 	t.Helper()
 	all := ""
 	for _, pid := range append(pids, os.Getpid()) {
