@@ -299,30 +299,3 @@ func TestServeSaysWhenAnAddressIsTaken(t *testing.T) {
 		t.Errorf("%d %q", status, stderr)
 	}
 }
-
-func TestHealthcheckTakesNoOtherGuardsAnswerForItsOwn(t *testing.T) {
-	p := startProcess(t, "")
-	metrics := p.metrics
-	if status, stdout, stderr := command(t, "healthcheck", "--address", metrics); status != 0 || stdout != "ready\n" {
-		t.Errorf("with an address: %d %q %q", status, stdout, stderr)
-	}
-	other := writeConfig(t, minimal+"metrics: {listen: \""+metrics+"\"}\n")
-	if status, _, stderr := command(t, "healthcheck", "--config", other); status != 1 || !strings.Contains(stderr, "not ready: another sendguard answers there") {
-		t.Errorf("with another configuration: %d %q", status, stderr)
-	}
-	if status, _, stderr := command(t, "healthcheck", "--config", other, "--address", metrics); status != 1 || !strings.Contains(stderr, "takes the place") {
-		t.Errorf("with both: %d %q", status, stderr)
-	}
-	text, err := os.ReadFile(p.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := strings.Replace(string(text), "metrics: {listen: 127.0.0.1:0}", "metrics: {listen: \""+metrics+"\"}", 1)
-	if err := os.WriteFile(p.config, []byte(own), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if status, stdout, stderr := command(t, "healthcheck", "--config", p.config); status != 0 || stdout != "ready\n" {
-		t.Errorf("with its own configuration: %d %q %q\n%s", status, stdout, stderr, own)
-	}
-	p.stop()
-}
