@@ -46,9 +46,12 @@ func trimDots(dst []byte, n int) []byte {
 const maxDomain = 1024
 
 // alabels maps an internationalised domain as mail clients do (UTS 46), up to
-// the first comma of another script and without the marks that follow it.
+// the first comma or bracket of another script and without the marks round it.
 func alabels(domain []byte) []byte {
-	if i := bytes.IndexFunc(domain, isForeignComma); i > 0 {
+	if bare := bytes.TrimLeftFunc(domain, isOpening); len(bare) > 0 {
+		domain = bare
+	}
+	if i := bytes.IndexFunc(domain, func(r rune) bool { return isForeignComma(r) || partsWords(r) }); i > 0 {
 		domain = domain[:i]
 	}
 	domain = bytes.TrimRight(bytes.TrimRightFunc(domain, IsForeignPunct), ".")

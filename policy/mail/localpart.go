@@ -7,31 +7,113 @@ import (
 )
 
 // NormalLocal appends the local part to dst as addresses are compared: in
-// lower case, without the quote marks of other scripts that stand before it.
+// lower case, without its quoting (RFC 5321 section 4.1.2: "ann"@x is ann@x),
+// and without the marks of other scripts that stand round it.
 func NormalLocal(dst, local []byte) []byte {
-	if IsASCII(local) {
+	n := len(dst)
+	for _, c := range local {
+		if c >= 0x80 || c == '"' || c == '(' || Class[c] == ClassSpace {
+			return appendOddLocal(dst[:n], local)
+		}
+		dst = append(dst, lower(c))
+	}
+	return dst
+}
+
+// appendOddLocal is NormalLocal for what is more than plain atoms.
+func appendOddLocal(dst, local []byte) []byte {
+	local = unquoted(local)
+	switch {
+	case IsASCII(local):
+		return appendLower(dst, local)
+	case !utf8.Valid(local): // ToLower would make all bytes of an unknown charset one
 		return appendLower(dst, local)
 	}
-	bare := bytes.TrimLeftFunc(local, isOpening)
-	if len(bare) == 0 {
-		bare = local
-	}
-	if !utf8.Valid(bare) { // ToLower would make all bytes of an unknown charset one
-		return appendLower(dst, bare)
-	}
-	return append(dst, bytes.ToLower(bare)...)
+	return append(dst, bytes.ToLower(withoutMarks(local))...)
 }
+
+// unquoted returns a local part without what only writes it: quote marks and
+// quoted pairs, comments, and white space beside its dots (RFC 5322 sections
+// 3.2.4 and 4.4). White space between its words is one blank.
+func unquoted(local []byte) []byte {
+	out := make([]byte, 0, len(local))
+	gap, openCount := false, 0
+	for i := 0; i < len(local); {
+		piece, end, ok := local[i:i+1], i+1, false
+		switch c := local[i]; {
+		case Class[c] == ClassSpace:
+			piece = nil
+		case (c == '"' || c == '(') && openCount <= MaxOpenComments:
+			if end, ok = Closing(local, i); !ok {
+				end = i + 1
+				openCount++
+			} else if piece = nil; c == '"' {
+				piece = bytes.ReplaceAll(unescape(local[i+1:end-1]), CRLF, nil)
+			}
+		}
+		if i = end; len(piece) == 0 {
+			gap = gap || !ok || local[end-1] == ')'
+			continue
+		}
+		if gap && len(out) > 0 && out[len(out)-1] != '.' && piece[0] != '.' {
+			out = append(out, ' ')
+		}
+		out, gap = append(out, piece...), false
+	}
+	return out
+}
+
+// withoutMarks returns a local part without what surrounds it or is not seen:
+// brackets, quote marks and commas of other scripts, and blanks of no width.
+// Windows puts such a mark before an address that is copied out of a dialog,
+// and Japanese names have the address in full-width brackets.
+func withoutMarks(local []byte) []byte {
+	bare := bytes.TrimRightFunc(bytes.TrimLeftFunc(local, isOpening), isClosing)
+	if i := bytes.LastIndexFunc(bare, partsWords); i >= 0 {
+		_, size := utf8.DecodeRune(bare[i:])
+		bare = bare[i+size:]
+	}
+	bare = bytes.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
+			return -1
+		}
+		return r
+	}, bare)
+	if len(bare) == 0 {
+		return local
+	}
+	return bare
+}
+
+// Letters of some scripts differ by these two (RFC 5892 appendix A).
+const (
+	zeroWidthNonJoiner = '\u200c'
+	zeroWidthJoiner    = '\u200d'
+)
 
 // isForeignComma reports what separates addresses outside US-ASCII.
 func isForeignComma(r rune) bool {
 	return r >= 0x80 && (unicode.IsSpace(r) || r == '，' || r == '；' || r == '、' || r == '،')
 }
 
+// partsWords reports what is no part of an address outside US-ASCII, though no
+// blank: brackets, commas and quote marks, less those that are apostrophes.
+func partsWords(r rune) bool {
+	if r < 0x80 || r == utf8.RuneError || unicode.IsSpace(r) || r == '‘' || r == '’' || r == '‛' {
+		return false
+	}
+	return isForeignComma(r) || unicode.In(r, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf)
+}
+
 // isOpening reports an opening quote mark or bracket, white space or an
-// invisible mark outside US-ASCII. Windows puts such a mark before an address
-// that is copied out of a dialog.
+// invisible mark outside US-ASCII.
 func isOpening(r rune) bool {
 	return r >= 0x80 && r != utf8.RuneError && unicode.In(r, unicode.Pi, unicode.Ps, unicode.Cf, unicode.White_Space)
+}
+
+// isClosing reports the same at the end of a local part, less the apostrophe.
+func isClosing(r rune) bool {
+	return r >= 0x80 && r != utf8.RuneError && r != '’' && unicode.In(r, unicode.Pf, unicode.Pe, unicode.Cf, unicode.White_Space)
 }
 
 // IsForeignPunct reports white space, punctuation and invisible marks outside
