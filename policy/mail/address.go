@@ -12,9 +12,12 @@ import (
 //
 // The grammar of RFC 5322 (section 3.4 and the obsolete forms of 4.4) decides
 // only what belongs to one address: a quoted string before an @ is its local
-// part, and white space and comments may stand round the @ and the dots. What
-// else a quoted string or a comment holds is read as plain text, since the
-// recipients read it too.
+// part, white space and comments may stand round the @ and the dots, and in
+// angle brackets all before the @ is the local part. What else a quoted string
+// or a comment holds is read as plain text, since the recipients read it too.
+//
+// One place in the text is one address. Where it has two readings, the one that
+// takes more to be a part of it counts, unless it is a part of a name.
 func ScanAddresses(value []byte, emit func(local, domain []byte)) {
 	if bytes.Contains(value, EncodedWordStart) {
 		value = decodeWords(value)
@@ -35,11 +38,16 @@ type scanner struct {
 	text bool
 
 	start, end int  // the word; there is none where start is end
+	last       int  // where its last piece without white space starts
 	gap        bool // white space or a comment came after the word
 
-	// With white space round its @ and no dot, an address may be a name ("Ann @
-	// Acme <ann@acme.example>"). It waits for what follows.
-	pendingLocal, pendingDomain []byte
+	angle angle // whether we are in angle brackets
+
+	// An address that reads in another way, or is none, where it is a part of a
+	// name. It waits for the angle bracket that may follow.
+	pending struct{ address, inName found }
+
+	routeEnd int // of the domain after an @ without a local part
 
 	// unread is what a quoted string holds that may be a local part. If it turns
 	// out to be none, or a part of a name, its content counts.
@@ -47,6 +55,30 @@ type scanner struct {
 
 	noQuote   bool // no closing one is left: they are plain characters
 	openCount int  // comments that do not end
+}
+
+// A found address, as it is written. The zero value is none.
+type found struct{ local, domain []byte }
+
+// An angle says whether we are in angle brackets: what opens and is never
+// closed is none.
+type angle uint8
+
+const (
+	noAngle     angle = iota
+	openAngle         // where it closes was not looked for yet
+	closedAngle       // it does
+)
+
+// inAngle reports whether the place i is in angle brackets.
+func (s *scanner) inAngle(i int) bool {
+	if s.angle == openAngle {
+		s.angle = noAngle
+		if n := bytes.IndexAny(s.v[i:], "<>"); n >= 0 && s.v[i+n] == '>' {
+			s.angle = closedAngle
+		}
+	}
+	return s.angle == closedAngle
 }
 
 // MaxOpenComments is how many times the end of a comment is looked for in vain.
@@ -90,15 +122,24 @@ func (s *scanner) run() {
 		case classAt:
 			i = s.at(i)
 		case classAngle:
-			s.pendingLocal = nil // it was the name before <…>
-			s.read()
-			s.clear(i + 1)
+			if !s.keepsWord(i) {
+				s.pending.address = s.pending.inName // it was in the name before <…>
+				s.flush()
+				s.read()
+				s.clear(i + 1)
+			}
+			if !s.text {
+				s.angle = openAngle
+			}
 			i++
 		default:
 			if !s.keepsWord(i) {
 				s.flush()
 				s.unread = nil
 				s.clear(i + 1)
+			}
+			if s.v[i] == '>' {
+				s.angle = noAngle
 			}
 			i++
 		}
@@ -114,50 +155,36 @@ func (s *scanner) read() {
 	}
 }
 
-// keepsWord reports whether the character at i stands wrongly between a word
-// and the @ that follows: <ann>@example.org, ann )@example.org.
-func (s *scanner) keepsWord(i int) bool {
-	if s.start == s.end {
-		return false
-	}
-	next := i + 1
-	switch s.v[i] {
-	case ')':
-		for next < len(s.v) && Class[s.v[next]] == ClassSpace {
-			next++
-		}
-	case '>', '"':
-		if s.end != i {
-			return false
-		}
-	default:
-		return false
-	}
-	return next < len(s.v) && s.v[next] == '@'
-}
-
 func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
 
 // flush emits the address that waits for what follows.
 func (s *scanner) flush() {
-	if s.pendingLocal != nil {
-		s.emit(s.pendingLocal, s.pendingDomain)
-		s.pendingLocal = nil
+	if a := s.pending.address; a.local != nil {
+		s.emit(a.local, a.domain)
 	}
+	s.pending.address, s.pending.inName = found{}, found{}
 }
 
 // word takes a run of word characters from i on. It goes on with the word
-// before it where nothing is between them, or where a dot joins them over
-// white space (obs-local-part, RFC 5322 section 4.4).
+// before it where nothing is between them, in angle brackets, or where a dot
+// joins them over white space (obs-local-part, RFC 5322 section 4.4).
 func (s *scanner) word(i int) int {
-	joined := s.start < s.end && (!s.gap || !s.text && (s.v[i] == '.' || s.v[s.end-1] == '.'))
-	if !joined {
-		s.start = i
-	}
+	s.join(i, !s.text && s.start < s.end && (s.v[i] == '.' || s.v[s.end-1] == '.'))
 	for i++; i < len(s.v) && Class[s.v[i]] == classWord; i++ {
 	}
 	s.end, s.gap = i, false
 	return i
+}
+
+// join makes what begins at i a part of the word, where there is one to go on
+// with and, if there is a gap, over says that it may be passed over.
+func (s *scanner) join(i int, over bool) {
+	switch {
+	case s.start == s.end, s.gap && !over && !s.inAngle(i):
+		s.start, s.last = i, i
+	case s.gap:
+		s.last = i
+	}
 }
 
 // quoted takes a quoted string from i on: it may be (part of) a local part.
@@ -167,6 +194,7 @@ func (s *scanner) quoted(i int) int {
 		s.clear(i + 1)
 		if i+1 < len(s.v) && s.v[i+1] == '@' { // ("a b"@x)
 			s.start, s.end = max(bytes.LastIndexByte(s.v[:i], '"'), 0), i+1
+			s.last = s.start
 		}
 		return i + 1
 	}
@@ -187,9 +215,7 @@ func (s *scanner) quoted(i int) int {
 	} else {
 		s.scanText(s.v[i+1 : end-1])
 	}
-	if s.start == s.end || s.gap && s.v[s.end-1] != '.' {
-		s.start = i
-	}
+	s.join(i, s.start < s.end && s.v[s.end-1] == '.')
 	s.end, s.gap = end, false
 	return end
 }
@@ -197,6 +223,9 @@ func (s *scanner) quoted(i int) int {
 // comment takes a comment from i on, or the parenthesis alone where it is
 // never closed. The word stays: a comment may come before the @.
 func (s *scanner) comment(i int) int {
+	if s.keepsWord(i) { // ann(@example.org, whatever closes further on
+		return i + 1
+	}
 	end, ok := s.closeComment(i)
 	if !ok {
 		s.flush()
@@ -205,7 +234,7 @@ func (s *scanner) comment(i int) int {
 	}
 	s.scanText(s.v[i+1 : end-1])
 	if s.start == s.end && end < len(s.v) && s.v[end] == '@' { // (ann)@example.org
-		s.start, s.end = i+1, end-1
+		s.start, s.last, s.end = i+1, i+1, end-1
 		return end
 	}
 	s.gap = true
@@ -234,27 +263,43 @@ func (s *scanner) at(i int) int {
 	}
 	if s.start == s.end {
 		s.clear(i + 1)
+		s.routeEnd = s.atoms(s.skipCFWS(i + 1))
 		return i + 1
 	}
 	from := s.skipStray(i + 1)
-	end := s.domain(from)
+	end, short := s.domain(from)
+	if end == from && s.isWrongMark(i+1) {
+		from = i + 2
+		end, short = s.domain(from)
+	}
 	if end == from {
 		s.read()
 		s.clear(i + 1)
 		return i + 1
 	}
-	local, domain := s.unwrap(s.v[s.start:s.end], end), s.v[from:end]
-	switch spaced := s.gap || from > i+1; {
-	case !spaced || bytes.ContainsAny(domain, ".["):
-		s.emit(local, domain)
-	case !s.text:
-		s.pendingLocal, s.pendingDomain = local, domain
-	}
+	s.found(i, from, short, end)
 	s.clear(end)
 	if end < len(s.v) && s.v[end] == '@' {
-		s.start = from
+		s.start, s.last = from, from
 	}
 	return end
+}
+
+// found takes the address that has its @ at i, and its domain at v[from:end],
+// or, in a name, at v[from:short].
+func (s *scanner) found(i, from, short, end int) {
+	a := found{s.unwrap(s.v[s.start:s.end], end), s.v[from:end]}
+	switch spaced := s.gap || from > i+1; {
+	case spaced && !bytes.ContainsAny(a.domain, ".["): // "Ann @ Acme <ann@acme.example>"
+		if !s.text {
+			s.pending.address = a
+		}
+	case short == end && s.last == s.start || s.inAngle(i):
+		s.emit(a.local, a.domain)
+	default:
+		s.pending.address = a
+		s.pending.inName = found{s.unwrap(s.v[s.last:s.end], short), s.v[from:short]}
+	}
 }
 
 // unwrap takes quote marks and brackets off the front of a local part where

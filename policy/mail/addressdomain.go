@@ -5,23 +5,39 @@ import "bytes"
 // domain returns where the domain that starts at i ends: an address literal,
 // or a dotted name, with comments and white space round its dots (obs-domain,
 // RFC 5322 section 4.4). A dot that follows the name at once and then white
-// space ends a sentence, more likely.
-func (s *scanner) domain(i int) int {
-	end := s.atoms(i)
+// space ends a sentence, more likely, where it is in a name: there the domain
+// ends at short.
+func (s *scanner) domain(i int) (end, short int) {
+	end = s.atoms(i)
+	short = -1
 	for end > i && !s.text && end < len(s.v) && Class[s.v[end]] != classWord {
-		next := s.skipCFWS(end)
+		next, over := s.skipCFWS(end), false
 		switch {
 		case next < len(s.v) && s.v[next] == '.':
 			next = s.skipCFWS(next + 1)
-		case s.v[end-1] != '.' || s.v[end] != '(':
-			return end
+		case s.v[end-1] == '.' && next > end:
+			over = s.v[end] != '('
+		default:
+			next = len(s.v)
 		}
 		if next == len(s.v) || !IsDomainByte(s.v[next]) {
-			return end
+			break
 		}
-		end = s.atoms(next)
+		after := s.atoms(next)
+		if over {
+			if at := s.skipCFWS(after); at < len(s.v) && s.v[at] == '@' {
+				break // a@x.example. b@y.example
+			}
+			if short < 0 {
+				short = end
+			}
+		}
+		end = after
 	}
-	return end
+	if short < 0 {
+		short = end
+	}
+	return end, short
 }
 
 // atoms returns where a domain without comments or white space ends.
