@@ -19,6 +19,7 @@ import (
 // One place in the text is one address. Where it has two readings, the one that
 // takes more to be a part of it counts, unless it is a part of a name.
 func ScanAddresses(value []byte, emit func(local, domain []byte)) {
+	value = decodeShifts(value)
 	if bytes.Contains(value, EncodedWordStart) {
 		value = decodeWords(value)
 	}
@@ -276,6 +277,9 @@ func (s *scanner) at(i int) int {
 		s.read()
 		s.clear(i + 1)
 		return i + 1
+	}
+	if s.end == i && isSecondByte(s.v[s.start:i], s.v[from:end]) {
+		return s.word(i)
 	}
 	s.found(i, from, short, end)
 	s.clear(end)

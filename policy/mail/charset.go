@@ -34,7 +34,7 @@ func appendText(dst []byte, charset string, text []byte) []byte {
 	}
 	enc := lookupCharset(charset)
 	if enc == nil {
-		return appendPlain(dst, text)
+		return appendPlain(dst, decodeShifts(text))
 	}
 	decoded, err := enc.NewDecoder().Bytes(text)
 	if err != nil {
@@ -48,7 +48,7 @@ func appendText(dst []byte, charset string, text []byte) []byte {
 }
 
 // utf7Names are the names of UTF-7 in the IANA registry and in use.
-var utf7Names = []string{"utf-7", "utf7", "csutf7", "unicode-1-1-utf-7", "csunicode11utf7", "x-unicode-2-0-utf-7"}
+var utf7Names = []string{"utf-7", "utf7", "csutf7", "unicode-1-1-utf-7", "csunicode11utf7", "x-unicode-2-0-utf-7", "x-utf-7", "cp65000"}
 
 // appendPlain appends text with blanks for what would open or close a quoted
 // string, a comment or an angle bracket.
@@ -75,7 +75,7 @@ func lookupCharset(name string) encoding.Encoding {
 	if enc, err := ianaindex.MIME.Encoding(name); err == nil && enc != encoding.Replacement {
 		return enc
 	}
-	return nil
+	return otherCharset(name)
 }
 
 // DecodeUTF7 decodes UTF-7 (RFC 2152): +base64 of UTF-16-, and +- for a plus.
