@@ -58,7 +58,7 @@ func splitList(value []byte) iter.Seq[[]byte] {
 		start, openCount, nextEncoded := 0, 0, 0
 		for i := 0; i <= len(value); i++ {
 			if i == len(value) || value[i] == ',' || value[i] == ';' {
-				if item := value[start:i]; bytes.IndexByte(item, '@') >= 0 || bytes.Contains(item, mail.EncodedWordStart) {
+				if item := value[start:i]; mail.MayShow(item) {
 					if !yield(item) {
 						return
 					}

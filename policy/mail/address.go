@@ -23,7 +23,7 @@ func ScanAddresses(value []byte, emit func(local, domain []byte)) {
 	if bytes.Contains(value, EncodedWordStart) {
 		value = decodeWords(value)
 	}
-	s := scanner{v: value, emit: emit}
+	s := scanner{v: narrowed(value), emit: emit}
 	s.run()
 }
 

@@ -16,8 +16,9 @@
 // domains, and straymark.go for what stands wrongly beside an @, with quoted.go
 // and encodedword.go for what is written in another way and charset.go for its
 // letters by the names of charsetname.go. doublebyte.go tells the bytes of
-// characters from an @. domain.go and localpart.go say what is the same address,
-// and addressset.go holds distinct ones.
+// characters from an @, and wideat.go has what is typed for one. domain.go and
+// localpart.go say what is the same address, and addressset.go holds distinct
+// ones.
 //
 // part.go says what the header of a part says about its content, with mediatype.go
 // for the values of its fields. walk.go goes through all parts of a message as it

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -102,8 +103,11 @@ func partsWords(r rune) bool {
 	if r < 0x80 || r == utf8.RuneError || unicode.IsSpace(r) || r == '‘' || r == '’' || r == '‛' {
 		return false
 	}
-	return isForeignComma(r) || unicode.In(r, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf)
+	return isForeignComma(r) || strings.ContainsRune(wideMarks, r) || unicode.In(r, unicode.Ps, unicode.Pe, unicode.Pi, unicode.Pf)
 }
+
+// wideMarks are other full-width marks that stand round addresses.
+const wideMarks = "＜＞≪≫＂：｜"
 
 // isOpening reports an opening quote mark or bracket, white space or an
 // invisible mark outside US-ASCII.
