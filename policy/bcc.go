@@ -31,7 +31,7 @@ func (d *decision) concealIn(h *mail.ShownHeader, changes func(mail.Kind)) (cuts
 			continue
 		}
 		changes(f.Kind)
-		if kept := d.keptMailboxes(h.Value(f)); len(kept) > 0 {
+		if kept := d.keptMailboxes(h.Value(f)); len(kept) > 0 && f.Kind != mail.NotesTo {
 			keptTo = keptTo || f.Kind == mail.To
 			cuts = append(cuts, cut{start: f.Value, end: f.End, with: fieldBody(kept)})
 			continue

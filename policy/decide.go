@@ -72,7 +72,7 @@ func (d *decision) hold() {
 
 // takesOut reports a field that is taken out before the message goes on.
 func (d *decision) takesOut(h *mail.ShownHeader, f mail.Field) bool {
-	return d.StripBcc && (f.Kind == mail.Bcc || f.Kind == mail.ResentBcc) && !h.Frozen && !d.signed[f.Kind]
+	return d.StripBcc && mail.IsBcc[f.Kind] && !h.Frozen && !d.signed[f.Kind]
 }
 
 // withoutBcc takes out the fields that must not go on.

@@ -154,7 +154,7 @@ func signed(raw []byte) [mail.Kinds]bool {
 func kinds(raw []byte, signed [mail.Kinds]bool) (all []mail.Kind) {
 	h := mail.ParseHeader(raw)
 	for _, f := range h.Fields {
-		if f.Kind != mail.Bcc && f.Kind != mail.ResentBcc || signed[f.Kind] {
+		if !mail.IsBcc[f.Kind] || signed[f.Kind] {
 			all = append(all, f.Kind)
 		}
 	}

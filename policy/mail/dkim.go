@@ -13,7 +13,9 @@ func (h *Header) SignedKinds() (signed [Kinds]bool) {
 				continue
 			}
 			for field := range bytes.SplitSeq(list, []byte(":")) {
-				signed[KindOf(bytes.TrimSpace(field))] = true
+				name := bytes.TrimSpace(field)
+				signed[KindOf(name)] = true
+				signed[ApplicationBcc] = signed[ApplicationBcc] || isApplicationBcc(name) && KindOf(name) == Other || isNotesItem(name)
 			}
 		}
 	}

@@ -11,10 +11,11 @@
 //     charsets, with the wrong spellings that mail clients understand.
 //   - The same bytes have the same parts, however they are cut.
 //
-// header.go finds the fields and field.go names them; dkim.go says which are
-// signed. address.go scans a value for addresses, addressdomain.go for their
-// domains, and straymark.go for what stands wrongly beside an @, with quoted.go
-// and encodedword.go for what is written in another way and charset.go for its
+// header.go finds the fields and field.go names them, with applicationfield.go
+// for what applications make of Bcc; dkim.go says which are signed. address.go
+// scans a value for addresses, addressdomain.go for their domains, and
+// straymark.go for what stands wrongly beside an @, with quoted.go and
+// encodedword.go for what is written in another way and charset.go for its
 // letters by the names of charsetname.go. doublebyte.go tells the bytes of
 // characters from an @, and wideat.go has what is typed for one. domain.go and
 // localpart.go say what is the same address, and addressset.go holds distinct

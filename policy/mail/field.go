@@ -19,6 +19,8 @@ var FieldNames = [Kinds]string{
 	MailReplyTo:             "Mail-Reply-To",
 	Bcc:                     "Bcc",
 	ResentBcc:               "Resent-Bcc",
+	ApplicationBcc:          "X-Bcc",
+	NotesTo:                 "X-Notes-Item",
 	Subject:                 "Subject",
 	DKIMSignature:           "DKIM-Signature",
 	InReplyTo:               "In-Reply-To",
@@ -40,7 +42,8 @@ var kindsByLength = func() (by [32][]Kind) {
 	return by
 }()
 
-// KindOf finds the kind of a field name, in any letter case.
+// KindOf finds the kind of a field name, in any letter case. That of what an
+// application made of another field also depends on its value.
 func KindOf(name []byte) Kind {
 	if len(name) < len(kindsByLength) {
 		for _, kind := range kindsByLength[len(name)] {
@@ -67,7 +70,12 @@ var HoldsAddresses = [Kinds]bool{
 	MailReplyTo:    true,
 	Bcc:            true,
 	ResentBcc:      true,
+	ApplicationBcc: true,
+	NotesTo:        true,
 }
+
+// IsBcc lists the fields that no recipient is to see.
+var IsBcc = [Kinds]bool{Bcc: true, ResentBcc: true, ApplicationBcc: true}
 
 const (
 	Other Kind = iota
@@ -83,6 +91,8 @@ const (
 	MailReplyTo
 	Bcc
 	ResentBcc
+	ApplicationBcc // X-Odoo-Bcc and the like, and Domino's items of that kind
+	NotesTo        // Domino's items that repeat To and Cc
 	Subject
 	DKIMSignature
 	InReplyTo

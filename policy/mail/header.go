@@ -78,6 +78,7 @@ func ParseHeader(raw []byte) Header {
 			h.Defective(line, false)
 		}
 	}
+	h.findApplicationFields()
 	return h
 }
 
