@@ -24,28 +24,48 @@ func (d *decision) conceal() (e edits, changed [mail.Kinds]bool) {
 // concealIn takes the external addresses out of one header; changes is called
 // with the kind of each field that changes.
 func (d *decision) concealIn(h *mail.ShownHeader, changes func(mail.Kind)) (cuts []cut) {
-	emptyTo, keptTo := -1, false // the first cut of a To field that would be left empty
+	emptied, left := -1, false // the first cut that empties To or Cc, To before Cc; whether they still show anybody
 	for f := range d.concealable(h) {
+		names := f.Kind == mail.To || f.Kind == mail.Cc
 		if !d.showsOutside(h.Value(f)) {
-			keptTo = keptTo || f.Kind == mail.To && mail.DistinctAddresses(h.Value(f)).Len() > 0
+			left = left || names && mail.DistinctAddresses(h.Value(f)).Len() > 0
 			continue
 		}
 		changes(f.Kind)
 		if kept := d.keptMailboxes(h.Value(f)); len(kept) > 0 && f.Kind != mail.NotesTo {
-			keptTo = keptTo || f.Kind == mail.To
+			left = left || names
 			cuts = append(cuts, cut{start: f.Value, end: f.End, with: fieldBody(kept)})
 			continue
 		}
-		if f.Kind == mail.To && emptyTo < 0 {
-			emptyTo = len(cuts)
+		if names && (emptied < 0 || f.Kind == mail.To && !isKind(&h.Header, cuts[emptied], mail.To)) {
+			emptied = len(cuts)
 		}
 		cuts = append(cuts, cut{start: f.Start, end: f.End})
 	}
-	if from := ownMailbox(d.outer); !keptTo && emptyTo >= 0 && from != nil {
-		c := &cuts[emptyTo]
-		c.start += bytes.IndexByte(h.Raw[c.start:], ':') + 1
-		c.with = from
+	if from := ownMailbox(d.outer); !left && emptied >= 0 && from != nil {
+		changes(mail.To)
+		cuts = standIn(h, cuts, emptied, from)
 	}
+	return cuts
+}
+
+// standIn puts a mailbox into To: filters take a message without anybody in To
+// and Cc for spam. It stands in the To field that a cut has emptied, in one that
+// showed nobody, or in the place of Cc.
+func standIn(h *mail.ShownHeader, cuts []cut, emptied int, mailbox []byte) []cut {
+	c := &cuts[emptied]
+	if isKind(&h.Header, *c, mail.To) {
+		c.start += bytes.IndexByte(h.Raw[c.start:], ':') + 1
+		c.with = mailbox
+		return cuts
+	}
+	if n := slices.IndexFunc(h.Fields, func(f mail.Field) bool { return f.Kind == mail.To }); n >= 0 {
+		f := h.Fields[n]
+		cuts = append(cuts, cut{start: f.Value, end: f.End, with: mailbox})
+		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
+		return cuts
+	}
+	c.with = append([]byte("To:"), mailbox...)
 	return cuts
 }
 
@@ -72,8 +92,7 @@ var concealed = func() (kinds [mail.Kinds]bool) {
 	return kinds
 }()
 
-// ownMailbox is the value of From as it is written, for a To that would be left
-// empty: filters take a To without an address for spam.
+// ownMailbox is the value of From as it is written, where it is one mailbox.
 func ownMailbox(h *mail.Header) []byte {
 	bodies := h.Values(mail.From)
 	if len(bodies) != 1 || mail.DistinctAddresses(bodies...).Len() != 1 {
