@@ -16,6 +16,10 @@ func (d *decision) conceal() (e edits, changed [mail.Kinds]bool) {
 	for n := range d.headers {
 		if h := &d.headers[n]; !h.Frozen {
 			e[n] = d.concealIn(h, func(kind mail.Kind) { changed[kind] = changed[kind] || n == 0 })
+			if c, ok := withoutReplyName(h); ok {
+				changed[mail.ReplyTo] = changed[mail.ReplyTo] || n == 0
+				e[n] = inOrder(append(e[n], c))
+			}
 		}
 	}
 	return e, changed
@@ -61,21 +65,22 @@ func standIn(h *mail.ShownHeader, cuts []cut, emptied int, mailbox []byte) []cut
 	}
 	if n := slices.IndexFunc(h.Fields, func(f mail.Field) bool { return f.Kind == mail.To }); n >= 0 {
 		f := h.Fields[n]
-		cuts = append(cuts, cut{start: f.Value, end: f.End, with: mailbox})
-		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
-		return cuts
+		return inOrder(append(cuts, cut{start: f.Value, end: f.End, with: mailbox}))
 	}
 	c.with = append([]byte("To:"), mailbox...)
 	return cuts
 }
 
 // concealable goes through the fields of a header that addresses are taken out
-// of, less those that go anyway, and a Reply-To of one address.
+// of, less those that go anyway, and a Reply-To of one mailbox.
 func (d *decision) concealable(h *mail.ShownHeader) iter.Seq[mail.Field] {
-	replyTo := mail.DistinctAddresses(h.Values(mail.ReplyTo)...)
+	keepsReplyTo := mail.DistinctAddresses(h.Values(mail.ReplyTo)...).Len() == 1
+	if _, ok := withoutReplyName(h); ok {
+		keepsReplyTo = true
+	}
 	return func(yield func(mail.Field) bool) {
 		for _, f := range h.Fields {
-			if !concealed[f.Kind] || d.takesOut(h, f) || f.Kind == mail.ReplyTo && replyTo.Len() == 1 {
+			if !concealed[f.Kind] || d.takesOut(h, f) || f.Kind == mail.ReplyTo && keepsReplyTo {
 				continue
 			}
 			if !yield(f) {

@@ -41,7 +41,7 @@ func (p *Policy) inspect(e *Envelope, h mail.Header, copies []mail.ShownHeader, 
 func (d *decision) verdict() Verdict {
 	v := Verdict{Action: Allow, Rule: d.rule.rule, Reason: ReasonNone, Claimed: -1, Limit: Unlimited,
 		Override: d.rule.override, Hint: d.rule.hint, Outside: len(d.internal) > 0}
-	v.Exposure = d.expose(d.headers)
+	v.Exposure = d.expose(d.headers, d.own)
 	if defect := d.outer.Defect; defect.Line > 0 {
 		reason := ReasonUnreadableHeader
 		if defect.Bare {
@@ -118,7 +118,8 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 		v.Action, v.Reason = Reject, reason
 		return nil
 	}
-	after := d.expose(d.afterwards(e))
+	left := d.afterwards(e)
+	after := d.expose(left, ownAddresses(&left[0].Header, d.envelope.Sender))
 	switch _, over := d.rule.limits.exceeded(&after); {
 	case d.repeats(v.Action):
 		v.Action, v.Reason = Reject, ReasonSigned
@@ -127,6 +128,6 @@ func (d *decision) overLimit(v *Verdict) (e edits) {
 		v.Action = Reject
 		return nil
 	}
-	v.Concealed = v.Exposure.Visible - after.Visible
+	v.Concealed = v.Exposure.Visible - d.expose(left, d.own).Visible
 	return e
 }

@@ -38,7 +38,8 @@
 // limits.go its limits, rules.go and match.go the rules that overrule it.
 //
 // exposure.go and organisation.go count. bcc.go, individual.go and override.go say
-// which bytes go, mailbox.go and subject.go read the values that they stand in, and
-// rewrite.go takes them out, or says why they must stay. fingerprint.go tells
+// which bytes go, replyto.go which stay for answers; mailbox.go and subject.go read
+// the values that they stand in, and rewrite.go takes them out, or says why they
+// must stay. fingerprint.go tells
 // whether a message is one that was seen before.
 package policy

@@ -35,9 +35,9 @@ func (e *Exposure) Shown() []FieldCount {
 }
 
 // expose counts the addresses that would be shown if the message went on with
-// these headers, by their fields that are not taken out.
-func (d *decision) expose(headers []mail.ShownHeader) Exposure {
-	set := d.own.Clone()
+// these headers, by their fields that are not taken out, less the sender's own.
+func (d *decision) expose(headers []mail.ShownHeader, own *mail.AddressSet) Exposure {
+	set := own.Clone()
 	var orgs organisations
 	countOrganisations := d.organisations || d.envelope.Measure
 	if countOrganisations {

@@ -24,9 +24,18 @@ func (d *decision) showRecipientAlone() (e edits, changed [mail.Kinds]bool) {
 			}
 			e[n] = append(e[n], cut{start: f.Start, end: f.End})
 		}
+		if c, ok := withoutReplyName(h); ok {
+			changed[mail.ReplyTo] = changed[mail.ReplyTo] || n == 0
+			if to < 0 { // no other field goes: To stands before it
+				line := bytes.LastIndexByte(h.Raw[:c.start], '\n') + 1
+				to, e[n] = 0, []cut{{start: line, end: line}}
+			}
+			e[n] = append(e[n], c)
+		}
 		if to >= 0 {
 			changed[mail.To] = changed[mail.To] || n == 0
 			e[n][to].toField = true
+			e[n] = inOrder(e[n])
 		}
 	}
 	return e, changed

@@ -60,6 +60,12 @@ func (e edits) add(more edits) {
 	}
 }
 
+// inOrder sorts cuts by their places.
+func inOrder(cuts []cut) []cut {
+	slices.SortStableFunc(cuts, func(a, b cut) int { return a.start - b.start })
+	return cuts
+}
+
 // split returns the cuts in the message's own header and those in its body, in
 // order.
 func (d *decision) split(e edits) (header, body []cut) {
@@ -71,10 +77,7 @@ func (d *decision) split(e edits) (header, body []cut) {
 			body = append(body, c)
 		}
 	}
-	byPlace := func(a, b cut) int { return a.start - b.start }
-	slices.SortStableFunc(header, byPlace)
-	slices.SortStableFunc(body, byPlace)
-	return header, body
+	return inOrder(header), inOrder(body)
 }
 
 // apply makes the edits, if there are any. rest is what follows the start of the
