@@ -26,8 +26,16 @@ func (s *scanner) keepsWord(i int) bool {
 	case s.v[i] == '>' || s.v[i] == '"':
 		return s.end == i
 	}
-	_, ok := s.dottedDomain(next + 1)
-	return ok && s.end == i && s.end != s.routeEnd
+	end, ok := s.dottedDomain(next + 1)
+	return ok && s.end == i && s.end != s.routeEnd && !(s.v[i] == ':' && s.endsGroup(end))
+}
+
+// endsGroup reports the end of a group at i. That of undisclosed-recipients:;
+// was completed by old gateways: <undisclosed-recipients:@host.example;>.
+func (s *scanner) endsGroup(i int) bool {
+	rest, ok := bytes.CutPrefix(s.v[i:], []byte(";"))
+	rest = bytes.TrimLeft(rest, " \t\r\n")
+	return ok && (len(rest) == 0 || rest[0] == '>' || rest[0] == ',')
 }
 
 // isWrongMark reports whether the character at i stands wrongly between an @
