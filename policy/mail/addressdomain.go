@@ -25,8 +25,8 @@ func (s *scanner) domain(i int) (end, short int) {
 		}
 		after := s.atoms(next)
 		if over {
-			if at := s.skipCFWS(after); at < len(s.v) && s.v[at] == '@' {
-				break // a@x.example. b@y.example
+			if s.beginsAddress(after) {
+				break
 			}
 			if short < 0 {
 				short = end
@@ -38,6 +38,16 @@ func (s *scanner) domain(i int) (end, short int) {
 		short = end
 	}
 	return end, short
+}
+
+// beginsAddress reports whether the word that ends at i, or goes on there, is no
+// part of the domain before it: a@x.example. b@y.example, a@x.example. o'neil@y.example.
+func (s *scanner) beginsAddress(i int) bool {
+	if i < len(s.v) && (Class[s.v[i]] == classWord || Class[s.v[i]] == classQuote) {
+		return true
+	}
+	i = s.skipCFWS(i)
+	return i < len(s.v) && s.v[i] == '@'
 }
 
 // atoms returns where a domain without comments or white space ends.

@@ -51,9 +51,13 @@ func appendText(dst []byte, charset string, text []byte) []byte {
 var utf7Names = []string{"utf-7", "utf7", "csutf7", "unicode-1-1-utf-7", "csunicode11utf7", "x-unicode-2-0-utf-7", "x-utf-7", "cp65000"}
 
 // appendPlain appends text with blanks for what would open or close a quoted
-// string, a comment or an angle bracket.
+// string, a comment or an angle bracket, and with a NUL before the blank that
+// ends a sentence: there, a dot does not join words.
 func appendPlain(dst, text []byte) []byte {
 	for _, c := range text {
+		if n := len(dst); c == ' ' && n > 0 && dst[n-1] == '.' {
+			dst = append(dst, 0)
+		}
 		if t := Class[c]; t == classQuote || t == classOpen || t == classAngle || c == '>' || c == ')' || c == '\\' {
 			c = ' '
 		}

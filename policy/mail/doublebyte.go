@@ -21,7 +21,7 @@ import (
 // an address in Latin-1 that its reader sees: andr\xe9@intranet.
 func isSecondByte(local, domain []byte) bool {
 	last := len(local) - 1
-	return local[last] > 0x80 && bytes.IndexByte(domain, '.') < 0 &&
+	return local[last] > 0x80 && !bytes.ContainsAny(domain, ".．。｡") &&
 		!(IsASCII(domain) && IsASCII(local[:last])) && !utf8.Valid(local)
 }
 

@@ -24,13 +24,14 @@ func NormalLocal(dst, local []byte) []byte {
 // appendOddLocal is NormalLocal for what is more than plain atoms.
 func appendOddLocal(dst, local []byte) []byte {
 	local = unquoted(local)
-	switch {
-	case IsASCII(local):
-		return appendLower(dst, local)
-	case !utf8.Valid(local): // ToLower would make all bytes of an unknown charset one
+	if IsASCII(local) {
 		return appendLower(dst, local)
 	}
-	return append(dst, bytes.ToLower(withoutMarks(local))...)
+	local = withoutMarks(local)
+	if !utf8.Valid(local) { // ToLower would make all bytes of an unknown charset one
+		return appendLower(dst, local)
+	}
+	return append(dst, bytes.ToLower(bytes.Map(seen, local))...)
 }
 
 // unquoted returns a local part without what only writes it: quote marks and
@@ -64,26 +65,28 @@ func unquoted(local []byte) []byte {
 	return out
 }
 
-// withoutMarks returns a local part without what surrounds it or is not seen:
-// brackets, quote marks and commas of other scripts, and blanks of no width.
-// Windows puts such a mark before an address that is copied out of a dialog,
-// and Japanese names have the address in full-width brackets.
+// withoutMarks returns a local part without what stands round it: brackets, quote
+// marks, commas and blanks of other scripts. Windows puts a mark before an
+// address that is copied out of a dialog, and Japanese names have the address in
+// full-width brackets.
 func withoutMarks(local []byte) []byte {
 	bare := bytes.TrimRightFunc(bytes.TrimLeftFunc(local, isOpening), isClosing)
+	if len(bare) == 0 {
+		return local
+	}
 	if i := bytes.LastIndexFunc(bare, partsWords); i >= 0 {
 		_, size := utf8.DecodeRune(bare[i:])
 		bare = bare[i+size:]
 	}
-	bare = bytes.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
-			return -1
-		}
-		return r
-	}, bare)
-	if len(bare) == 0 {
-		return local
-	}
 	return bare
+}
+
+// seen maps what is not seen, such as a blank of no width, to nothing.
+func seen(r rune) rune {
+	if unicode.Is(unicode.Cf, r) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
+		return -1
+	}
+	return r
 }
 
 // Letters of some scripts differ by these two (RFC 5892 appendix A).
@@ -117,7 +120,7 @@ func isOpening(r rune) bool {
 
 // isClosing reports the same at the end of a local part, less the apostrophe.
 func isClosing(r rune) bool {
-	return r >= 0x80 && r != utf8.RuneError && r != '’' && unicode.In(r, unicode.Pf, unicode.Pe, unicode.Cf, unicode.White_Space)
+	return partsWords(r) || r >= 0x80 && unicode.In(r, unicode.Cf, unicode.White_Space)
 }
 
 // IsForeignPunct reports white space, punctuation and invisible marks outside
