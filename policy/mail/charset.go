@@ -76,7 +76,7 @@ func lookupCharset(name string) encoding.Encoding {
 	if enc, err := htmlindex.Get(name); err == nil && enc != encoding.Replacement {
 		return enc
 	}
-	if enc, err := ianaindex.MIME.Encoding(name); err == nil && enc != encoding.Replacement {
+	if enc, err := ianaindex.MIME.Encoding(name); err == nil && enc != nil && enc != encoding.Replacement { // nil: known, and not there
 		return enc
 	}
 	return otherCharset(name)
