@@ -269,7 +269,7 @@ func (s *scanner) at(i int) int {
 	}
 	from := s.skipStray(i + 1)
 	end, short := s.domain(from)
-	if end == from && s.isWrongMark(i+1) {
+	if end == from && s.unread == nil && s.isWrongMark(i+1) {
 		from = i + 2
 		end, short = s.domain(from)
 	}
@@ -278,7 +278,7 @@ func (s *scanner) at(i int) int {
 		s.clear(i + 1)
 		return i + 1
 	}
-	if s.end == i && isSecondByte(s.v[s.start:i], s.v[from:end]) {
+	if s.end == i && isSecondByte(s.v[s.last:i], s.v[from:end]) {
 		return s.word(i)
 	}
 	s.found(i, from, short, end)

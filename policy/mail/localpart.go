@@ -70,13 +70,13 @@ func unquoted(local []byte) []byte {
 // address that is copied out of a dialog, and Japanese names have the address in
 // full-width brackets.
 func withoutMarks(local []byte) []byte {
-	bare := bytes.TrimRightFunc(bytes.TrimLeftFunc(local, isOpening), isClosing)
-	if len(bare) == 0 {
-		return local
-	}
+	bare := bytes.TrimRightFunc(local, isClosing)
 	if i := bytes.LastIndexFunc(bare, partsWords); i >= 0 {
 		_, size := utf8.DecodeRune(bare[i:])
 		bare = bare[i+size:]
+	}
+	if bare = bytes.TrimLeftFunc(bare, isOpening); len(bare) == 0 {
+		return local
 	}
 	return bare
 }
