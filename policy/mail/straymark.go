@@ -55,7 +55,7 @@ func (s *scanner) dottedDomain(i int) (end int, ok bool) {
 		return i, false
 	}
 	end = s.atoms(i)
-	if dot := bytes.IndexByte(s.v[i:end], '.'); s.v[i] != '[' && (dot < 1 || i+dot+1 == end) {
+	if dot := bytes.IndexByte(bytes.TrimRight(s.v[i:end], "."), '.'); s.v[i] != '[' && dot < 1 {
 		return end, false
 	}
 	rest := s.v[end:]
