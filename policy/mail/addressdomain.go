@@ -47,6 +47,9 @@ func (s *scanner) beginsAddress(i int) bool {
 		return true
 	}
 	i = s.skipCFWS(i)
+	if i < len(s.v) && s.v[i] != '@' && Class[s.v[i]] != classWord { // a mark that stands wrongly before it
+		i = s.skipCFWS(i + 1)
+	}
 	return i < len(s.v) && s.v[i] == '@'
 }
 
