@@ -124,8 +124,10 @@ func (s *scanner) run() {
 			i = s.at(i)
 		case classAngle:
 			if !s.keepsWord(i) {
-				s.pending.address = s.pending.inName // it was in the name before <…>
-				s.flush()
+				if s.pending.address.local != nil { // it was in the name before <…>
+					s.pending.address = s.pending.inName
+					s.flush()
+				}
 				s.read()
 				s.clear(i + 1)
 			}
@@ -134,7 +136,7 @@ func (s *scanner) run() {
 			}
 			i++
 		default:
-			if !s.keepsWord(i) {
+			if s.start == s.end || !s.keepsWord(i) {
 				s.flush()
 				s.unread = nil
 				s.clear(i + 1)
@@ -160,17 +162,23 @@ func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
 
 // flush emits the address that waits for what follows.
 func (s *scanner) flush() {
-	if a := s.pending.address; a.local != nil {
-		s.emit(a.local, a.domain)
+	a := s.pending.address
+	if a.local == nil {
+		return
 	}
-	s.pending.address, s.pending.inName = found{}, found{}
+	s.pending.address.local = nil
+	s.emit(a.local, a.domain)
 }
 
 // word takes a run of word characters from i on. It goes on with the word
 // before it where nothing is between them, in angle brackets, or where a dot
 // joins them over white space (obs-local-part, RFC 5322 section 4.4).
 func (s *scanner) word(i int) int {
-	s.join(i, !s.text && s.start < s.end && (s.v[i] == '.' || s.v[s.end-1] == '.'))
+	if s.start == s.end {
+		s.start, s.last = i, i
+	} else if s.gap {
+		s.join(i, !s.text && (s.v[i] == '.' || s.v[s.end-1] == '.'))
+	}
 	for i++; i < len(s.v) && Class[s.v[i]] == classWord; i++ {
 	}
 	s.end, s.gap = i, false
@@ -278,7 +286,7 @@ func (s *scanner) at(i int) int {
 		s.clear(i + 1)
 		return i + 1
 	}
-	if s.end == i && isSecondByte(s.v[s.last:i], s.v[from:end]) {
+	if s.v[i-1] > 0x80 && s.end == i && isSecondByte(s.v[s.last:i], s.v[from:end]) {
 		return s.word(i)
 	}
 	s.found(i, from, short, end)
@@ -296,7 +304,7 @@ func (s *scanner) found(i, from, short, end int) {
 	switch spaced := s.gap || from > i+1; {
 	case spaced && !bytes.ContainsAny(a.domain, ".["): // "Ann @ Acme <ann@acme.example>"
 		if !s.text {
-			s.pending.address = a
+			s.pending.address, s.pending.inName = a, found{}
 		}
 	case short == end && s.last == s.start || s.inAngle(i):
 		s.emit(a.local, a.domain)

@@ -14,11 +14,9 @@ import (
 // as it was written, in lower case.
 func NormalDomain(dst, domain []byte) []byte {
 	n := len(dst)
-	for _, c := range domain {
-		if c <= ' ' || c == '(' || c >= 0x80 {
-			return appendOddDomain(dst[:n], domain)
-		}
-		dst = append(dst, lower(c))
+	dst, plain := appendPlainLower(dst, domain)
+	if !plain {
+		return appendOddDomain(dst, domain)
 	}
 	return trimDots(dst, n)
 }

@@ -75,6 +75,9 @@ func shifted(value []byte) (text []byte, size int) {
 			if n < 0 || n%s.size != 0 || rest[n] != 0x1b && rest[n] != 0x0f {
 				break
 			}
+			if _, found := NextWord(rest[:n], 0); found { // it ended before, without an escape
+				break
+			}
 			high := bytes.Clone(rest[:n])
 			for i := range high {
 				high[i] |= 0x80

@@ -11,15 +11,38 @@ import (
 // lower case, without its quoting (RFC 5321 section 4.1.2: "ann"@x is ann@x),
 // and without the marks of other scripts that stand round it.
 func NormalLocal(dst, local []byte) []byte {
-	n := len(dst)
-	for _, c := range local {
-		if c >= 0x80 || c == '"' || c == '(' || Class[c] == ClassSpace {
-			return appendOddLocal(dst[:n], local)
-		}
-		dst = append(dst, lower(c))
+	dst, plain := appendPlainLower(dst, local)
+	if !plain {
+		return appendOddLocal(dst, local)
 	}
 	return dst
 }
+
+// appendPlainLower appends what is plain atoms in lower case. Of anything else it
+// appends nothing.
+func appendPlainLower(dst, atoms []byte) (all []byte, plain bool) {
+	n := len(dst)
+	dst = append(dst, atoms...)
+	for i, c := range dst[n:] {
+		switch l := plainLower[c]; {
+		case l == 0:
+			return dst[:n], false
+		case l != c:
+			dst[n+i] = l
+		}
+	}
+	return dst, true
+}
+
+// plainLower are the bytes of plain atoms in lower case; 0 is no such byte.
+var plainLower = func() (t [256]byte) {
+	for c := range byte(0x80) {
+		if Class[c] != ClassSpace && c != '"' && c != '(' {
+			t[c] = lower(c)
+		}
+	}
+	return t
+}()
 
 // appendOddLocal is NormalLocal for what is more than plain atoms.
 func appendOddLocal(dst, local []byte) []byte {
