@@ -24,13 +24,14 @@ func (s *scanner) domain(i int) (end, short int) {
 			break
 		}
 		after := s.atoms(next)
-		if over {
-			if s.beginsAddress(after) {
-				break
+		if over = over || short >= 0; over && s.beginsAddress(after) {
+			if short >= 0 {
+				end = short // it may begin further in front: a@mail. b .c@mail
 			}
-			if short < 0 {
-				short = end
-			}
+			break
+		}
+		if over && short < 0 {
+			short = end
 		}
 		end = after
 	}
