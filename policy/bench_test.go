@@ -95,6 +95,7 @@ func BenchmarkHostile(b *testing.B) {
 		"encoded words": "=?utf-8?q?a=40b?= ", "half encoded words": "=?", "half encoded words with text": "=?utf-8?q?", "commas": ",", "folds": "\r\n ", "angles": "<",
 		"comments in domains": "a@b(c).d", "spaced addresses": "a @ b ", "literals": "a@[", "8-bit": "\xff@\xfe", "tags": "[show 1]", "colons": ":",
 		"stray marks": "a@)\"", "quote marks before at signs": "a\"@", "words in both encodings": "=?utf-16?q?a?= =?utf-16?b?YQ?= ", "words that never end": "=?x?q?=",
+		"small at signs": "﹫", "sentences": "a@b. c", "marks": "a(@b.c", "shifts": "\x1b$B@@",
 	} {
 		for _, size := range []int{1 << 16, 1 << 18, 1 << 20} {
 			b.Run(fmt.Sprintf("%s/%dk", name, size>>10), func(b *testing.B) {

@@ -51,7 +51,7 @@ func isDotted(text []byte) bool {
 		r, size := utf8.DecodeRune(text[i:])
 		next, _ := utf8.DecodeRune(text[i+size:])
 		switch {
-		case r < utf8.RuneSelf && !IsDomainByte(byte(r)), r == '＠', isForeignComma(r), partsWords(r):
+		case r < utf8.RuneSelf && !IsDomainByte(byte(r)), r == '＠', r == '﹫', isForeignComma(r), partsWords(r):
 			return false
 		case r == '.' || r == '．':
 			if inside && (unicode.IsLetter(next) || unicode.IsDigit(next)) {
