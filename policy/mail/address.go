@@ -162,10 +162,13 @@ func (s *scanner) clear(i int) { s.start, s.end, s.gap = i, i, false }
 
 // flush emits the address that waits for what follows.
 func (s *scanner) flush() {
-	a := s.pending.address
-	if a.local == nil {
-		return
+	if s.pending.address.local != nil {
+		s.emitPending()
 	}
+}
+
+func (s *scanner) emitPending() {
+	a := s.pending.address
 	s.pending.address.local = nil
 	s.emit(a.local, a.domain)
 }
@@ -179,7 +182,8 @@ func (s *scanner) word(i int) int {
 	} else if s.gap {
 		s.join(i, !s.text && (s.v[i] == '.' || s.v[s.end-1] == '.'))
 	}
-	for i++; i < len(s.v) && Class[s.v[i]] == classWord; i++ {
+	v := s.v
+	for i++; i < len(v) && Class[v[i]] == classWord; i++ {
 	}
 	s.end, s.gap = i, false
 	return i

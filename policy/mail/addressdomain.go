@@ -56,8 +56,8 @@ func (s *scanner) beginsAddress(i int) bool {
 
 // atoms returns where a domain without comments or white space ends.
 func (s *scanner) atoms(i int) int {
-	end := i
-	for end < len(s.v) && IsDomainByte(s.v[end]) {
+	end, v := i, s.v
+	for end < len(v) && domainBytes[v[end]] {
 		end++
 	}
 	if end > i || end == len(s.v) {
@@ -85,9 +85,15 @@ func (s *scanner) atoms(i int) int {
 
 // IsDomainByte reports what a domain name may hold, U-labels included
 // (RFC 6531 section 3.3), and the underscore of names that are not hosts'.
-func IsDomainByte(c byte) bool {
-	return c >= 0x80 || c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
-}
+func IsDomainByte(c byte) bool { return domainBytes[c] }
+
+var domainBytes = func() (t [256]bool) {
+	for n := range t {
+		c := byte(n)
+		t[n] = c >= 0x80 || c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+	}
+	return t
+}()
 
 // skipCFWS returns the place after the white space and comments at i, having
 // read what the comments hold.

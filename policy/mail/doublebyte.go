@@ -49,7 +49,7 @@ var shiftMarks = []string{"\x1b(B", "\x1b(J", "\x1b(H", "\x1b$)A", "\x1b$)C", "\
 // decodeShifts returns value with what charsets of ISO/IEC 2022 write in UTF-8.
 // What is not well formed stays: so it is shown.
 func decodeShifts(value []byte) []byte {
-	if bytes.IndexByte(value, 0x1b) < 0 && bytes.IndexByte(value, 0x0e) < 0 {
+	if bytes.IndexByte(value, 0x1b) < 0 { // even \x0e needs one before it
 		return value
 	}
 	out := make([]byte, 0, len(value))
