@@ -10,7 +10,7 @@ import "bytes"
 func (s *scanner) domain(i int) (end, short int) {
 	end = s.atoms(i)
 	short = -1
-	for end > i && !s.text && end < len(s.v) && Class[s.v[end]] != classWord {
+	for end > i && !s.text && end < len(s.v) && (Class[s.v[end]] == ClassSpace || s.v[end] == '(') {
 		next, over := s.skipCFWS(end), false
 		switch {
 		case next < len(s.v) && s.v[next] == '.':
@@ -119,7 +119,7 @@ func (s *scanner) skipCFWS(i int) int {
 // skipStray returns the place after white space, comments, and marks that stand
 // wrongly between an @ and its domain: ann@)"example.org.
 func (s *scanner) skipStray(i int) int {
-	for {
+	for i == len(s.v) || !domainBytes[s.v[i]] {
 		i = s.skipCFWS(i)
 		switch {
 		case i == len(s.v):
@@ -139,6 +139,7 @@ func (s *scanner) skipStray(i int) int {
 		}
 		i++
 	}
+	return i
 }
 
 // closeComment returns where the comment at i ends, if it does.
