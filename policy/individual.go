@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"strings"
 
 	"sendguard/policy/mail"
 )
@@ -85,6 +86,17 @@ func (d *decision) mailboxes() map[string][]byte {
 		}
 	}
 	return found
+}
+
+// SameRecipient is what two forward-paths of one mailbox have in common: local
+// parts may differ in letter case (RFC 5321 section 2.4), not in their quoting
+// alone (section 4.1.2); domains do not differ in letter case.
+func SameRecipient(path string) string {
+	at := strings.LastIndexByte(path, '@')
+	if at < 0 {
+		return strings.ToLower(path)
+	}
+	return string(mail.Unquoted([]byte(path[:at]))) + strings.ToLower(path[at:])
 }
 
 // HasCopies reports whether each recipient is to get a copy of their own.

@@ -531,3 +531,19 @@ func TestARunEndsWhereNobodyCanNoteWhoHasACopy(t *testing.T) {
 		t.Errorf("%d got a copy", n)
 	}
 }
+
+// Quoting alone makes no other mailbox (RFC 5321 section 4.1.2): one person gets one copy.
+func TestAMailboxThatIsNamedInTwoWaysGetsOneCopy(t *testing.T) {
+	s := newCopyServer(t)
+	c := newGuard(t, s.u, individual).greeted()
+	c.cmd("MAIL FROM:<me@home.example>", "250")
+	for _, to := range []string{"<u0@there.example>", `<"u0"@There.example>`, `<"u\0"@there.example>`, "<u1@there.example>", "<U1@there.example>"} {
+		c.cmd("RCPT TO:"+to, "250")
+	}
+	c.cmd("DATA", "354")
+	c.send("From: me@home.example\r\nTo: u0@there.example, u1@there.example\r\n\r\nHello\r\n.\r\n")
+	c.want("250 2.0.0 Sent: a copy of its own to each of 3 recipients") // letter case may tell two apart
+	if _, messages, _ := s.u.got(); len(messages) != 3 {
+		t.Errorf("there are %d copies", len(messages))
+	}
+}

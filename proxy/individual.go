@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"sendguard/policy"
 	"sendguard/proxy/unfinished"
 )
 
@@ -35,12 +36,8 @@ type recipient struct {
 	line []byte // the command
 }
 
-// key is what two commands for the same mailbox have in common: local parts may
-// differ in letter case (RFC 5321 section 2.4), domains do not.
-func (r recipient) key() string {
-	at := strings.LastIndexByte(r.path, '@')
-	return r.path[:at+1] + strings.ToLower(r.path[at+1:])
-}
+// key is what two commands for the same mailbox have in common.
+func (r recipient) key() string { return policy.SameRecipient(r.path) }
 
 // Results of a copy, for the metrics.
 const (

@@ -46,7 +46,7 @@ var plainLower = func() (t [256]byte) {
 
 // appendOddLocal is NormalLocal for what is more than plain atoms.
 func appendOddLocal(dst, local []byte) []byte {
-	local = unquoted(local)
+	local = Unquoted(local)
 	if IsASCII(local) {
 		return appendLower(dst, local)
 	}
@@ -57,10 +57,10 @@ func appendOddLocal(dst, local []byte) []byte {
 	return append(dst, bytes.ToLower(bytes.Map(seen, local))...)
 }
 
-// unquoted returns a local part without what only writes it: quote marks and
+// Unquoted returns a local part without what only writes it: quote marks and
 // quoted pairs, comments, and white space beside its dots (RFC 5322 sections
 // 3.2.4 and 4.4). White space between its words is one blank.
-func unquoted(local []byte) []byte {
+func Unquoted(local []byte) []byte {
 	out := make([]byte, 0, len(local))
 	gap, openCount := false, 0
 	for i := 0; i < len(local); {
