@@ -61,8 +61,9 @@
 //
 // wire.go owns what the client sends, tell.go what it is told, screen.go which
 // commands go on; body.go finds where a message ends. session.go is the
-// conversation, idle.go what is said between messages, auth.go its login; head.go,
-// message.go and judging.go, which feeds the judge, are the passage of one message.
+// conversation, announce.go what the client is offered in it, idle.go what is said
+// between messages, auth.go its login; head.go, message.go and judging.go, which feeds
+// the judge, are the passage of one message.
 // individual.go sends copies, held.go and spool.go hold the message
 // for them, flight.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,
