@@ -27,7 +27,7 @@ type ShownHeader struct {
 type FirstParts struct {
 	Found []ShownHeader
 	More  bool // a part may begin behind what was looked at
-	Cut   bool // a header goes on behind it, or begins there for certain
+	Cut   bool // a header goes on behind it, or the first part begins there
 	Deep  bool // there is more inside than is looked at
 
 	outer  *Part
@@ -91,9 +91,9 @@ func (f *FirstParts) into(outer *Part, at int, signed, whole bool, depth int) {
 // parts looks into the first part of a multipart. Whatever is wrong with its
 // boundary, the first line with two hyphens begins one for some mail client.
 func (f *FirstParts) parts(outer *Part, at int, signed, whole bool, depth int) {
-	starts, all := firstStarts(f.body[at:], outer.candidates())
+	starts, named, all := firstStarts(f.body[at:], outer.candidates())
 	f.More = f.More || !all
-	f.Cut = f.Cut || signed && len(starts) == 0
+	f.Cut = f.Cut || !named
 	for _, start := range starts {
 		f.header(at+start, signed, whole, depth)
 	}
@@ -189,8 +189,9 @@ const maxCandidates = 4
 
 // firstStarts returns where the first part of a multipart body may begin: behind
 // the first line with two hyphens, and behind the first one that each of the
-// boundaries makes. all says that each was found.
-func firstStarts(body []byte, boundaries []string) (starts []int, all bool) {
+// boundaries makes. named says that one of these was found, or any line where there
+// are none; all says that each was.
+func firstStarts(body []byte, boundaries []string) (starts []int, named, all bool) {
 	left := slices.Clone(boundaries)
 	for at := 0; at < len(body); {
 		end := lineEnd(body, at)
@@ -199,16 +200,16 @@ func firstStarts(body []byte, boundaries []string) (starts []int, all bool) {
 		if !bytes.HasPrefix(line, []byte("--")) || !bytes.HasSuffix(line, CRLF) {
 			continue
 		}
-		named := slices.Index(left, string(bytes.TrimRight(line[len("--"):], " \t\r\n")))
-		if named >= 0 {
-			left = slices.Delete(left, named, named+1)
+		n := slices.Index(left, string(bytes.TrimRight(line[len("--"):], " \t\r\n")))
+		if n >= 0 {
+			left = slices.Delete(left, n, n+1)
 		}
-		if named >= 0 || len(starts) == 0 {
+		if n >= 0 || len(starts) == 0 {
 			starts = append(starts, at)
 		}
 		if len(left) == 0 {
-			return starts, true
+			return starts, true, true
 		}
 	}
-	return starts, false
+	return starts, len(left) < len(boundaries), false
 }
