@@ -14,7 +14,7 @@ func (j *Judge) startWalk() {
 		listeners = append(listeners, j.invitation)
 	}
 	if j.left.limit != Unlimited || j.envelope.Measure && j.policy.InspectBody {
-		j.counter = body.NewCounter(j.decision.own)
+		j.counter = body.NewCounter(j.decision.inSight(), j.policy.isKnown)
 		listeners = append(listeners, j.counter)
 	}
 	if j.hasCopies() {

@@ -23,6 +23,34 @@ func (d *decision) leftToBody(v *Verdict) bodyLimit {
 	return bodyLimit{limit, d.rule.action, d.rule.override && limit != Unlimited && hasTag(d.outer)}
 }
 
+// inSight are the addresses that do not count in the body: the sender's own, and
+// those that every recipient sees in the header as it goes out. Copies that show
+// their recipient alone show nobody to all.
+func (d *decision) inSight() *mail.AddressSet {
+	if d.alone {
+		return d.own
+	}
+	set, headers := d.own.Clone(), d.headers
+	if d.edits != nil {
+		headers = d.afterwards(d.edits)
+	}
+	for n := range headers {
+		h := &headers[n]
+		for _, f := range h.Fields {
+			if mail.HoldsAddresses[f.Kind] && !d.takesOut(h, f) {
+				set.Scan(h.Value(f))
+			}
+		}
+	}
+	return set
+}
+
+// isKnown reports a domain where people have addresses for certain, however odd its
+// name: an inside one, or that of a provider of personal mailboxes (163.com).
+func (p *Policy) isKnown(domain []byte) bool {
+	return p.internal.Has(domain) || isPersonal(p.personal, domain)
+}
+
 // hasTag reports an override tag in the Subject, whatever its number.
 func hasTag(h *mail.Header) bool {
 	_, number, _ := findTag(h, -1)

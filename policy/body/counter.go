@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"hash/maphash"
 	"io"
-	"slices"
-	"strings"
 
 	"sendguard/policy/mail"
 )
@@ -18,26 +16,31 @@ const MaxCount = 1 << 17
 // its text, and in the lists and messages that are attached to it. It listens to
 // a walk through the message, and holds a bounded amount of memory whatever the
 // message: see Memory, and what the walk says of its own.
-//
-// The sender's own addresses do not count, nor does the quoted message below
-// a reply (see replyFilter), nor what has the form of an address and is none
-// (see scanText).
 type Counter struct {
-	own   *mail.AddressSet
-	found hashSet
-	key   []byte       // of the address at hand
-	shown *textScanner // of a field of an attached message that shows addresses
+	inSight hashSet // what does not count
+	found   hashSet
+	key     []byte       // of the address at hand
+	shown   *textScanner // of a field of an attached message that shows addresses
+	words   bareWords
 }
 
-// NewCounter takes the addresses that do not count.
-func NewCounter(own *mail.AddressSet) *Counter { return &Counter{own: own} }
+// NewCounter takes the addresses that do not count: the sender's own, and those
+// that every recipient sees in the header. known reports domains whose addresses
+// count as bare words, whatever they look like.
+func NewCounter(inSight *mail.AddressSet, known func(domain []byte) bool) *Counter {
+	s := &Counter{words: bareWords{known: known}}
+	for key := range inSight.All() {
+		s.inSight.add(hashOf(key))
+	}
+	return s
+}
 
 // Count returns how many distinct addresses the body has shown so far, or
 // MaxCount+1 where that are too many to be counted. It never falls.
 func (s *Counter) Count() int { return s.found.n }
 
 // Memory returns how many bytes are held for what was found.
-func (s *Counter) Memory() int { return s.found.memory() }
+func (s *Counter) Memory() int { return s.inSight.memory() + s.found.memory() }
 
 // Delimiter ends what stood before it.
 func (s *Counter) Delimiter(*mail.Part) { s.endField() }
@@ -67,69 +70,30 @@ func (s *Counter) endField() {
 	}
 }
 
-// Content reads what the content of a part shows, if it is text of any kind. What
-// stands round the parts of a multipart is text, too.
+// Content reads what the content of a part shows. What stands round the parts of a
+// multipart is text, too.
 func (s *Counter) Content(p *mail.Part) (to io.WriteCloser, decoded bool) {
 	s.endField()
-	switch kindOf(p) {
-	case around:
+	switch p.Form {
+	case mail.Multipart:
 		return &textScanner{scan: s}, true
-	case text:
-		return p.Text(s.text(p)), true
-	case markup:
-		t := s.text(p)
-		t.html = true
-		return p.Text(&htmlScanner{text: t}), true
+	case mail.Message: // it is walked through
+		return nil, false
 	}
-	return nil, false
+	return &content{scan: s, part: *p}, true
 }
 
-// text is for the text of a part. In the message's own text, what a reply
-// quotes does not count.
-func (s *Counter) text(p *mail.Part) *textScanner {
-	t := &textScanner{scan: s, utf7: p.IsUTF7()}
-	if !p.InMessage && !p.IsAttachment() {
-		t.reply = &replyFilter{found: &s.found}
-	}
-	return t
-}
-
-// A kind is how the content of a part is read.
-type kind int
-
-const (
-	notRead kind = iota
-	around       // that of a multipart
-	text
-	markup // HTML
-)
-
-// kindOf goes by the media types, and where these say nothing by the file names.
-func kindOf(p *mail.Part) kind {
-	switch {
-	case p.Form == mail.Multipart:
-		return around
-	case p.Form == mail.Message: // it is walked through
-		return notRead
-	case p.IsA("text/html", "application/xhtml+xml"):
-		return markup
-	case p.IsText(), p.IsA("application/csv"), slices.ContainsFunc(p.FileNames(), isTextFile):
-		return text
-	}
-	return notRead
-}
-
-func isTextFile(name string) bool {
-	return strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".txt") || strings.HasSuffix(name, ".vcf")
-}
-
-// hash returns what an address is remembered by. It is zero for the sender's
-// own addresses.
-func (s *Counter) hash(local, domain []byte) uint64 {
+// candidate returns what an address is remembered by, or zero where it does not
+// count. bare says that it is a word in running text and nothing else.
+func (s *Counter) candidate(local, domain []byte, bare bool) uint64 {
 	s.key = append(mail.NormalLocal(s.key[:0], local), '@')
+	at := len(s.key)
 	s.key = mail.NormalDomain(s.key, domain)
-	if s.own.Has(s.key) {
+	hash := hashOf(s.key)
+	if s.inSight.has(hash) || bare && !s.found.has(hash) && !s.words.isDomain(s.key[at:]) {
 		return 0
 	}
-	return max(maphash.Bytes(mail.HashSeed, s.key), 1)
+	return hash
 }
+
+func hashOf(key []byte) uint64 { return max(maphash.Bytes(mail.HashSeed, key), 1) }

@@ -3,6 +3,10 @@
 //
 // What holds, whatever the bytes:
 //
+//   - Everything counts, quoted or not: whoever forwards or quotes a list shows it.
+//     Only what the caller names does not, and what has the form of an address and
+//     is none.
+//   - A part is read by what its bytes are, whatever its type or name say.
 //   - It holds a bounded amount of memory: for what was found it tells how much,
 //     and the rest is in what the walk through the message tells.
 //   - What can no longer be followed within that counts as too many, never as
@@ -11,8 +15,8 @@
 //     are cut.
 //   - No goroutine is begun.
 //
-// counter.go listens to the walk and says how a part is read, hashset.go holds what
-// was found. text.go reads text, with search.go for what is an address in it, and
-// html.go HTML. reply.go tells new text from the message that it answers, with
-// divider.go for what mail clients write between the two.
+// counter.go listens to the walk, and hashset.go holds what was found. content.go
+// says how the bytes of a part are read: text.go reads text line by line, and
+// html.go HTML. search.go looks for what has the form of an address, messageid.go
+// tells the names of messages from it, and bareword.go says where a bare word is one.
 package body

@@ -27,6 +27,8 @@ func (s *hashSet) add(hash uint64) {
 	}
 }
 
+func (s *hashSet) has(hash uint64) bool { return s.n > 0 && s.table[s.find(hash)] != 0 }
+
 // find returns the place of a hash in the table, or the one where it would be.
 func (s *hashSet) find(hash uint64) int {
 	mask := len(s.table) - 1

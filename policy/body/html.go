@@ -14,66 +14,89 @@ import (
 // tags make of it, and the addresses of its mailto: links. The tokenizer of
 // x/net/html has to be the one who reads, so it is used for single tags only.
 //
-// What is in comments, styles and scripts is read as text, too: some mail
-// clients show the one or the other.
+// What is in comments, styles and scripts is read as text, too, apart from the rest:
+// some mail clients show the one or the other. No tag begins there, and no word ends.
 type htmlScanner struct {
-	text  *textScanner
-	state htmlState
-	tag   []byte // from its < on, as far as it matters
-	quote byte   // that is open in the tag
-	value bool   // an = was the last that the tag said
-
-	blockquotes int
-	quotedDivs  int  // open ones, from one on that holds a quoted message
-	isCite      bool // that one says who wrote what follows
+	text   *textScanner
+	hidden *textScanner // that is not shown by all
+	state  htmlState
+	tag    []byte // from its < on, as far as it matters; of what is hidden, its last bytes
+	raw    string // what ends a script or style
+	quote  byte   // that is open in the tag
+	value  bool   // an = was the last that the tag said
 }
 
 type htmlState int
 
 const (
-	htmlText   htmlState = iota
-	htmlOpened           // a < was the last byte
-	htmlTag
+	htmlText        htmlState = iota
+	htmlOpened                // a < was the last byte
+	htmlTag                   //
+	htmlDeclaration           // <! or <?, which may begin a comment
+	htmlComment               //
+	htmlRaw                   // a script or style
+	htmlRawOpened             // and a < in it, which may end it
 )
 
 // maxTag is what is held of a tag. Longer ones hold pictures.
 const maxTag = 4 << 10
 
+func newHTMLScanner(s *Counter) *htmlScanner {
+	return &htmlScanner{text: &textScanner{scan: s, html: true}, hidden: &textScanner{scan: s, html: true}}
+}
+
 // Write takes HTML, cut anywhere; it cannot fail.
-func (h *htmlScanner) Write(p []byte) (int, error) {
-	for i := 0; i < len(p); {
+func (h *htmlScanner) Write(source []byte) (int, error) {
+	for p := withoutZeros(source); len(p) > 0; {
 		switch h.state {
 		case htmlText:
-			n := bytes.IndexByte(p[i:], '<')
-			if n < 0 {
-				h.show(p[i:])
-				return len(p), nil
-			}
-			h.show(p[i : i+n])
-			h.state = htmlOpened
-			i += n + 1
+			p = h.upTo(p, '<', h.text, htmlOpened)
 		case htmlOpened:
-			if c := p[i]; c == 0 {
-				i++ // of UTF-16
-			} else if c == '/' || 'a' <= c|0x20 && c|0x20 <= 'z' {
-				h.state, h.tag, h.quote, h.value = htmlTag, append(h.tag[:0], '<'), 0, false
-			} else {
-				h.state = htmlText
-				h.show([]byte("<"))
-			}
+			h.open(p[0])
 		case htmlTag:
-			i += h.inTag(p[i:])
+			p = p[h.inTag(p):]
+		case htmlDeclaration, htmlComment:
+			p = h.inComment(p)
+		case htmlRaw:
+			p = h.upTo(p, '<', h.hidden, htmlRawOpened)
+			h.tag = append(h.tag[:0], '<')
+		case htmlRawOpened:
+			p = h.inRaw(p)
 		}
 	}
-	return len(p), nil
+	return len(source), nil
+}
+
+// upTo passes on what stands before a byte, and returns what is behind it. Where it
+// comes, next is the state.
+func (h *htmlScanner) upTo(p []byte, end byte, to *textScanner, next htmlState) (rest []byte) {
+	n := bytes.IndexByte(p, end)
+	if n < 0 {
+		to.Write(p)
+		return nil
+	}
+	to.Write(p[:n])
+	h.state = next
+	return p[n+1:]
+}
+
+// open says what the < begins that c follows.
+func (h *htmlScanner) open(c byte) {
+	h.tag, h.quote, h.value = append(h.tag[:0], '<'), 0, false
+	switch {
+	case c == '/' || 'a' <= c|0x20 && c|0x20 <= 'z':
+		h.state = htmlTag
+	case c == '!' || c == '?':
+		h.state = htmlDeclaration
+	default:
+		h.state = htmlText
+		h.text.Write(h.tag)
+	}
 }
 
 // inTag takes what belongs to the tag at hand and returns how much that is.
 func (h *htmlScanner) inTag(p []byte) int {
 	for i, c := range p {
-		if c == 0 {
-			continue
-		}
 		if len(h.tag) < maxTag {
 			h.tag = append(h.tag, c)
 		}
@@ -94,23 +117,70 @@ func (h *htmlScanner) inTag(p []byte) int {
 	return len(p)
 }
 
+// inComment takes what belongs to a declaration or a comment, and returns the rest.
+// A comment ends with --> or --!>, and begins with what may end it (<!-->).
+func (h *htmlScanner) inComment(p []byte) (rest []byte) {
+	if h.state == htmlDeclaration && len(h.tag) < len("<!--") {
+		if h.tag = append(h.tag, p[0]); string(h.tag) == "<!--" {
+			h.state = htmlComment
+			h.hidden.Write([]byte(" "))
+			return p[1:]
+		}
+		if p[0] != '>' {
+			h.hidden.Write(p[:1])
+			return p[1:]
+		}
+	}
+	n := bytes.IndexByte(p, '>')
+	piece := p
+	if n >= 0 {
+		piece = p[:n+1]
+	}
+	last := piece[max(0, len(piece)-maxTail):]
+	h.tag = append(h.tag, last...)
+	h.tag = append(h.tag[:0], h.tag[max(0, len(h.tag)-maxTail):]...)
+	h.hidden.Write(piece)
+	if n >= 0 && (h.state == htmlDeclaration || bytes.HasSuffix(h.tag, []byte("-->")) || bytes.HasSuffix(h.tag, []byte("--!>"))) {
+		h.state = htmlText
+		h.endHidden()
+	}
+	return p[len(piece):]
+}
+
+// maxTail is what of a comment is kept to tell its end.
+const maxTail = len("--!>")
+
+// inRaw takes what may end a script or style, and returns the rest.
+func (h *htmlScanner) inRaw(p []byte) (rest []byte) {
+	n := len(h.tag)
+	switch c := p[0]; {
+	case n < len(h.raw) && c|0x20 == h.raw[n]|0x20:
+		h.tag = append(h.tag, c)
+		return p[1:]
+	case n == len(h.raw) && (c == '>' || c == '/' || mail.Class[c] == mail.ClassSpace || c == '\f'):
+		h.endHidden()
+		h.state, h.quote, h.value = htmlTag, 0, false
+	default: // it ends nothing
+		h.hidden.Write(h.tag)
+		h.state = htmlRaw
+	}
+	return p
+}
+
 // Close ends the text. A tag that is still open may have been none.
 func (h *htmlScanner) Close() error {
-	if h.state == htmlTag {
-		h.show(h.tag)
+	switch h.state {
+	case htmlTag:
+		h.text.Write(h.tag)
+	case htmlRawOpened:
+		h.hidden.Write(h.tag)
 	}
+	h.hidden.Close()
 	return h.text.Close()
 }
 
-// show passes text on, where it is not quoted.
-func (h *htmlScanner) show(text []byte) {
-	if h.blockquotes == 0 && h.quotedDivs == 0 {
-		h.text.Write(text)
-	}
-}
-
-// inlineTags do not end a word.
-var inlineTags = strings.Fields("a abbr b big code em font i mark o:p s small span strong strike sub sup tt u wbr")
+// inlineTags do not end a word, as a rule.
+var inlineTags = strings.Fields("a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr o:p q s samp small span strong strike sub sup time tt u var")
 
 // endTag takes a tag that is complete.
 func (h *htmlScanner) endTag() {
@@ -121,75 +191,23 @@ func (h *htmlScanner) endTag() {
 		n = len(inside)
 	}
 	name := strings.ToLower(string(inside[:n]))
-	if strings.Contains(name, "@") { // <ann@example.org>, its < not encoded
-		h.show(h.tag)
+	switch {
+	case strings.Contains(name, "@"): // <ann@example.org>, its < not encoded
+		h.text.Write(h.tag)
 		return
-	}
-	if !slices.Contains(inlineTags, name) {
+	case name == "wbr" || name == "script" || name == "style": // and no blank, either
+	case slices.Contains(inlineTags, name):
+		h.text.Write([]byte{seam})
+	default:
 		h.text.endLine()
 	}
 	switch {
-	case name == "blockquote":
-		h.blockquote(closes)
-	case closes && name == "div" && h.blockquotes == 0:
-		h.endDiv()
-	case !closes && (name == "a" || name == "area"):
+	case closes:
+	case name == "a" || name == "area":
 		h.link()
-	case !closes:
-		h.divider(name)
+	case name == "script" || name == "style":
+		h.state, h.raw = htmlRaw, "</"+name
 	}
-}
-
-func (h *htmlScanner) blockquote(closes bool) {
-	switch {
-	case h.text.reply == nil, !closes && h.blockquotes == 0 && h.indents():
-	case !closes:
-		h.blockquotes++
-		h.text.reply.wrote = false // what it says is in here
-	case h.blockquotes > 0:
-		h.blockquotes--
-	}
-}
-
-// indents reports a blockquote that only moves text to the right, as Gmail and
-// Apple Mail write it. Outlook's quotes have a border on one side.
-func (h *htmlScanner) indents() bool {
-	style := strings.ReplaceAll(h.attribute("style"), " ", "")
-	return strings.Contains(style, "border:none") && !strings.Contains(style, "border-") && h.attribute("type") == ""
-}
-
-func (h *htmlScanner) endDiv() {
-	if h.quotedDivs == 0 {
-		return
-	}
-	if h.quotedDivs--; h.quotedDivs == 0 && h.isCite {
-		h.text.reply.wrote = true
-	}
-}
-
-// divider notes where a mail client says that a quoted message begins: inside
-// of an element, or from there on.
-func (h *htmlScanner) divider(name string) {
-	reply := h.text.reply
-	switch {
-	case reply == nil || h.blockquotes > 0 || name != "div" && name != "span":
-	case h.quotedDivs > 0:
-		if name == "div" {
-			h.quotedDivs++
-		}
-	case name == "div" && h.has("class", "gmail_quote"):
-		h.quotedDivs, h.isCite = 1, false
-	case name == "div" && h.has("class", "moz-cite-prefix"):
-		h.quotedDivs, h.isCite = 1, true
-	case h.has("id", "divRplyFwdMsg"), h.has("id", "appendonsend"), h.has("id", "OLK_SRC_BODY_SECTION"):
-		reply.commit()
-		reply.quoteRest()
-	}
-}
-
-// has reports whether an attribute of the tag has a word.
-func (h *htmlScanner) has(attribute, word string) bool {
-	return bytes.Contains(h.tag, []byte(word)) && slices.Contains(strings.Fields(h.attribute(attribute)), word)
 }
 
 // attribute returns an attribute of the tag, or "".
@@ -208,8 +226,8 @@ func (h *htmlScanner) attribute(name string) string {
 	return ""
 }
 
-// link shows whom a mailto: link writes to (RFC 6068), as if it stood in the
-// text.
+// link shows whom a mailto: link writes to (RFC 6068), as if each stood in the text
+// in angle brackets.
 func (h *htmlScanner) link() {
 	if !bytes.ContainsAny(h.tag, "@%&") {
 		return
@@ -218,12 +236,21 @@ func (h *htmlScanner) link() {
 	if !strings.EqualFold(scheme, "mailto") {
 		return
 	}
-	to, query, _ := strings.Cut(to, "?")
+	to, query, _ := strings.Cut(strings.TrimPrefix(to, "//"), "?")
 	list := []string{mail.UnescapeURL(to)}
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, value, _ := strings.Cut(pair, "="); slices.Contains([]string{"to", "cc", "bcc"}, strings.ToLower(key)) {
 			list = append(list, mail.UnescapeURL(value))
 		}
 	}
-	h.show([]byte(" <" + html.EscapeString(strings.Join(list, ", ")) + "> "))
+	for one := range strings.FieldsFuncSeq(strings.Join(list, ","), func(r rune) bool { return r == ',' || r == ';' }) {
+		h.hidden.Write([]byte(" <" + html.EscapeString(strings.TrimSpace(one)) + "> "))
+	}
+	h.endHidden()
+}
+
+// endHidden ends a piece of what is hidden: it has nothing to do with the next one.
+func (h *htmlScanner) endHidden() {
+	h.hidden.endLine()
+	h.hidden.ids = idSkipper{}
 }

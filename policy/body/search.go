@@ -8,37 +8,70 @@ import (
 	"sendguard/policy/mail"
 )
 
-// scanText calls emit for what people write as an address in running text: a
-// local part, an @ and a domain with a dot in it, with nothing between. It is
-// stricter than mail.ScanAddresses, since text holds more that looks like one. Not
-// addresses are what stands in a URL ("ssh://git@example.org", or a page whose
-// address has an @ in it), the name of an embedded picture ("cid:1@2.3"), a
-// version ("package@1.2.3"), and an @ with blanks round it.
-func scanText(v []byte, emit func(local, domain []byte)) {
-	inURL := false
+// search calls emit for what people write as an address in running text: a local
+// part, an @ and a domain, with nothing between. bare says that it is a word and
+// nothing else, not in angle brackets nor behind mailto:. It is stricter than
+// mail.ScanAddresses, since text holds more that looks like one. Not addresses are
+// what stands in a URL ("ssh://git@example.org", or a page whose address has an @
+// in it), the name of an embedded picture ("cid:1@2.3"), of a repository
+// ("git@host:path") or an account ("@ann@host"), and an @ with blanks round it.
+func search(v []byte, emit func(local, domain []byte, bare bool)) {
+	inURL, account := false, false
 	for pos := 0; ; {
 		n := bytes.IndexByte(v[pos:], '@')
 		if n < 0 {
 			return
 		}
 		at := pos + n
-		start := bytes.LastIndexAny(v[pos:at], textDelimiters) + 1
-		token := v[pos+start : at]
-		inURL = inURL && start == 0 || bytes.Contains(token, []byte("://"))
+		start := wordStart(v, pos, at)
+		goesOn := start == pos && pos > 0 // with the word that the last @ stands in
+		token := v[start:at]
+		inURL = inURL && goesOn || isURL(token)
 		local := localEnd(token)
-		if bytes.HasSuffix(token, []byte(`"`)) || pos+start == at && at > 0 && v[at-1] == '"' {
+		if start == at && at > pos && v[at-1] == '"' {
 			local = quotedLocal(v[pos:at])
 		}
 		domain := textDomain(v[at+1:])
-		if len(local) > 0 && domain != nil && !inURL && !isReference(token[:len(token)-min(len(local), len(token))]) {
-			emit(local, domain)
+		before, after := v[:at-len(local)], v[at+1+len(domain):]
+		if len(local) > 0 && len(domain) > 0 && !inURL && !(account && goesOn) && !isReference(before) && !isRepository(local, after) {
+			emit(local, domain, !isDotted(domain) || !isMarked(before, after))
 		}
+		account = len(token) == 0 && !goesOn
 		pos = at + 1
 	}
 }
 
-// textDelimiters end a word in text. No local part has one unless it is quoted.
-const textDelimiters = " \t\r\n\f\v<>\"(),;|[]\\"
+// ends are the bytes that end a word in text: no local part has one unless it is
+// quoted.
+var ends = func() (t [256]bool) {
+	for c := range ' ' + 1 {
+		t[c] = true
+	}
+	for _, c := range textDelimiters {
+		t[c] = true
+	}
+	return t
+}()
+
+const textDelimiters = " \t\r\n\f\v<>\"(),;|[]\\\x7f"
+
+// wordStart returns where the word before at starts, at pos at the earliest.
+func wordStart(v []byte, pos, at int) int {
+	for at > pos && !ends[v[at-1]] {
+		at--
+	}
+	return at
+}
+
+// isURL reports a word with the start of a URL in it, with its scheme or without.
+// Some write mailto://ann@example.org.
+func isURL(token []byte) bool {
+	if scheme, _, found := bytes.Cut(token, []byte("://")); found {
+		return !hasSuffixFold(scheme, "mailto")
+	}
+	bare := bytes.TrimLeft(token, "'`*=_{")
+	return len(bare) > 4 && bytes.EqualFold(bare[:4], []byte("www.")) && bytes.IndexByte(bare, '/') > 0 || bytes.HasSuffix(token, []byte("/"))
+}
 
 // localEnd returns what may be a local part at the end of a word, without what
 // stands before it: mailto:, an opening quote mark, a star for bold letters, a
@@ -51,26 +84,51 @@ func localEnd(token []byte) []byte {
 			token = token[i+size:]
 		}
 	}
-	return bytes.TrimLeft(token, "'`*=/&?#!~^.{}")
+	return bytes.TrimPrefix(bytes.TrimLeft(token, "'`*=/&?#!~^.{}"), []byte("mail=")) // in the names of a directory (LDIF)
 }
 
-// quotedLocal returns the quoted local part at the end of v, or nil.
+// quotedLocal returns the quoted local part at the end of v, or nil. Its first quote
+// mark begins a word: in "a":"@b" of JSON, none does.
 func quotedLocal(v []byte) []byte {
-	if start := bytes.LastIndexByte(v[:len(v)-1], '"'); start >= 0 && start < len(v)-2 {
-		return v[start:]
+	start := bytes.LastIndexByte(v[:len(v)-1], '"')
+	if start < 0 || start >= len(v)-2 || start > 0 && !ends[v[start-1]] && v[start-1] != ':' {
+		return nil
 	}
-	return nil
+	return v[start:]
 }
 
 // isReference reports what stands before the name of a part or a message
 // (RFC 2392).
 func isReference(before []byte) bool {
-	n := len(before) - len("cid:")
-	return n >= 0 && (bytes.EqualFold(before[n:], []byte("cid:")) || bytes.EqualFold(before[n:], []byte("mid:")))
+	return hasSuffixFold(before, "cid:") || hasSuffixFold(before, "mid:")
 }
 
-// textDomain returns the domain at the start of v, or nil where there is none:
-// a dotted name whose last label is no number, or an address literal.
+// isRepository reports git@host:path. With another local part, what follows the
+// colon is somebody's password, more likely.
+func isRepository(local, after []byte) bool {
+	return len(after) > 1 && after[0] == ':' && !ends[after[1]] && bytes.EqualFold(local, []byte("git"))
+}
+
+// isMarked reports an address in angle brackets or behind mailto: whoever wrote
+// these meant an address, whatever its domain.
+func isMarked(before, after []byte) bool {
+	bare := bytes.TrimSuffix(before, []byte("//"))
+	return hasSuffixFold(bare, "mailto:") || bytes.HasSuffix(before, []byte("<")) && bytes.HasPrefix(after, []byte(">"))
+}
+
+// isDotted reports a name with a dot in it, or a literal. IDEOGRAPHIC FULL STOP is a
+// dot, too (UTS 46).
+func isDotted(domain []byte) bool {
+	return bytes.ContainsAny(domain, ".[") || bytes.Contains(domain, []byte("。"))
+}
+
+func hasSuffixFold(v []byte, suffix string) bool {
+	n := len(v) - len(suffix)
+	return n >= 0 && bytes.EqualFold(v[n:], []byte(suffix))
+}
+
+// textDomain returns the domain at the start of v, or nil where there is none: a
+// name, or an address literal.
 func textDomain(v []byte) []byte {
 	if len(v) > 0 && v[0] == '[' {
 		if end := bytes.IndexByte(v[:min(len(v), maxLiteral)], ']'); end > 1 {
@@ -83,11 +141,7 @@ func textDomain(v []byte) []byte {
 		end++
 	}
 	domain := bytes.TrimRight(v[:end], ".-_")
-	dot := bytes.LastIndexByte(domain, '.')
-	switch {
-	case dot < 0 && bytes.Contains(domain, []byte("。")): // IDEOGRAPHIC FULL STOP is one, too (UTS 46)
-		return domain
-	case dot < 1 || '0' <= domain[dot+1] && domain[dot+1] <= '9':
+	if len(domain) == 0 || domain[0] == '.' {
 		return nil
 	}
 	return domain

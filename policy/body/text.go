@@ -2,9 +2,7 @@ package body
 
 import (
 	"bytes"
-	"slices"
-
-	"golang.org/x/net/html"
+	"html"
 
 	"sendguard/policy/mail"
 )
@@ -13,13 +11,12 @@ import (
 // long to be held is read in pieces that are cut between words.
 type textScanner struct {
 	scan   *Counter
-	reply  *replyFilter // nil: everything counts
-	html   bool         // the lines are as in the source, with character references, and ended by the caller
-	header bool         // they are the value of a header field
-	utf7   bool
+	html   bool // the lines are as in the source, with character references, and ended by the caller
+	header bool // they are the value of a header field
 	line   []byte
 	goesOn bool // line is not the start of one
-	plain  []byte
+	ids    idSkipper
+	hashes []uint64 // of one reading of a line
 }
 
 const (
@@ -29,15 +26,9 @@ const (
 	maxAddress = 320
 )
 
-// Write takes text, cut anywhere; it cannot fail. Zero bytes are dropped: what
-// is left of UTF-16 is then US-ASCII, as far as it matters.
+// Write takes text, cut anywhere; it cannot fail.
 func (t *textScanner) Write(text []byte) (int, error) {
-	p := text
-	if bytes.IndexByte(p, 0) >= 0 {
-		t.plain = append(t.plain[:0], p...)
-		p = slices.DeleteFunc(t.plain, func(c byte) bool { return c == 0 })
-	}
-	for len(p) > 0 {
+	for p := withoutZeros(text); len(p) > 0; {
 		n := bytes.IndexByte(p, '\n') + 1
 		switch {
 		case t.html: // where its lines end, the tags say
@@ -107,59 +98,60 @@ func (t *textScanner) spill() {
 // Close ends the text.
 func (t *textScanner) Close() error {
 	t.endLine()
-	if t.reply != nil {
-		t.reply.commit()
-	}
 	return nil
 }
 
 // text reads a line, or a piece of one.
 func (t *textScanner) text(line []byte) {
-	if t.utf7 {
-		line = mail.DecodeUTF7(line)
-	}
-	if t.html {
-		line = unwrap(line)
-	}
-	add := t.scan.found.add
-	if t.reply != nil {
-		switch t.reply.line(line, !t.goesOn, t.html) {
-		case linePending:
-			add = t.reply.hold
-		case lineQuoted:
-			return
-		case lineOwn:
-			t.reply.commit()
-		}
-	}
-	if bytes.IndexByte(line, '@') < 0 && !t.header {
-		return
-	}
-	emit := func(local, domain []byte) {
-		if hash := t.scan.hash(local, domain); hash != 0 {
-			add(hash)
-		}
-	}
 	switch {
 	case t.header:
-		mail.ScanAddresses(line, emit)
-	case !isMessageID(line):
-		scanText(line, emit)
+		mail.ScanAddresses(line, func(local, domain []byte) { t.count(local, domain, false) })
+		return
+	case bytes.IndexByte(line, '@') >= 0 || t.html && bytes.IndexByte(line, '&') >= 0:
+	case t.ids.passes(line):
+		return
 	}
-	if t.reply != nil && len(t.reply.pending) > maxPending {
-		t.reply.commit()
+	if t.html {
+		if line = unwrap(line); len(bytes.TrimSpace(line)) == 0 { // only the source has it
+			return
+		}
+	}
+	line = t.ids.skip(line, !t.goesOn)
+	if t.html && bytes.IndexByte(line, seam) >= 0 {
+		t.bothWays(line)
+		return
+	}
+	search(line, t.count)
+}
+
+func (t *textScanner) count(local, domain []byte, bare bool) {
+	if hash := t.scan.candidate(local, domain, bare); hash != 0 {
+		t.scan.found.add(hash)
 	}
 }
 
-// messageIDs are the fields that hold what looks like addresses.
-var messageIDs = []string{"message-id", "in-reply-to", "references", "content-id", "resent-message-id"}
+// seam stands in a line of HTML where a tag may or may not part two words. It is
+// among the bytes that end a word.
+const seam = 0x1f
 
-// isMessageID reports a line that names messages or parts, in angle brackets.
-func isMessageID(line []byte) bool {
-	colon := bytes.IndexByte(line[:min(len(line), 32)], ':')
-	if colon < 0 || !bytes.HasPrefix(bytes.TrimLeft(line[colon+1:], " \t"), []byte("<")) {
-		return false
+// bothWays reads a line with seams as one word each, and as several: the reading
+// that shows more addresses counts. Some people write ann<b>@</b>example.org, and
+// lists have their addresses in <span> beside each other.
+func (t *textScanner) bothWays(line []byte) {
+	t.hashes = t.hashes[:0]
+	note := func(local, domain []byte, bare bool) {
+		if hash := t.scan.candidate(local, domain, bare); hash != 0 {
+			t.hashes = append(t.hashes, hash)
+		}
 	}
-	name := bytes.Trim(line[:colon], " \t>*")
-	return slices.ContainsFunc(messageIDs, func(id string) bool { return bytes.EqualFold(name, []byte(id)) })
+	search(line, note)
+	parted := len(t.hashes)
+	search(bytes.ReplaceAll(line, []byte{seam}, nil), note)
+	better := t.hashes[parted:]
+	if len(better) < parted {
+		better = t.hashes[:parted]
+	}
+	for _, hash := range better {
+		t.scan.found.add(hash)
+	}
 }

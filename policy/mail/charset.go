@@ -125,25 +125,7 @@ func (d *charsetDecoder) Close() error {
 	return d.to.Close()
 }
 
-// An unfolder joins folded lines.
-type unfolder struct {
-	to    io.WriteCloser
-	ended bool // a line has, and was not passed on yet
+// newUTF7Decoder writes text on line by line in UTF-8.
+func newUTF7Decoder(to io.WriteCloser) io.WriteCloser {
+	return &lineWriter{lineCutter{max: maxLine, line: func(p []byte, _ bool) { to.Write(DecodeUTF7(p)) }}, to}
 }
-
-func (u *unfolder) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		switch {
-		case u.ended && IsBlank(rest[0]):
-			rest = rest[1:]
-		case u.ended:
-			u.to.Write([]byte("\n"))
-		}
-		var line []byte
-		line, rest, u.ended = bytes.Cut(rest, []byte("\n"))
-		u.to.Write(bytes.TrimRight(line, "\r"))
-	}
-	return len(p), nil
-}
-
-func (u *unfolder) Close() error { return u.to.Close() }

@@ -24,6 +24,6 @@
 // part.go says what the header of a part says about its content, with mediatype.go
 // for the values of its fields. walk.go goes through all parts of a message as it
 // streams past, by the lines that lines.go cuts, and listener.go tells of them;
-// transfer.go undoes transfer encodings. firstparts.go follows every way in which a
+// transfer.go undoes transfer encodings, and vcard.go what else vCards have of them. firstparts.go follows every way in which a
 // mail client may find the first part, for the copies of a header.
 package mail

@@ -107,7 +107,7 @@ func IsMultipart(media string) bool { return strings.HasPrefix(media, "multipart
 
 // IsMessage reports a media type whose body begins with a header.
 func IsMessage(media string) bool {
-	return media == "message/rfc822" || media == "message/global" || media == legacyDisplay
+	return media == "message/rfc822" || media == "message/global" || media == "message/news" || media == legacyDisplay
 }
 
 // legacyDisplay is the type of the part in which older header protection

@@ -112,8 +112,8 @@ func (p *Part) IsA(media ...string) bool {
 	return slices.ContainsFunc(p.types, func(value string) bool { return slices.Contains(media, mediaType(value)) })
 }
 
-// IsText reports a part that is text: by its media type, or because it has none
-// that can be read (RFC 2045 section 5.2). An invitation is none here.
+// IsText reports a part that says it is text: by its media type, or because it has
+// none that can be read (RFC 2045 section 5.2). An invitation is none here.
 func (p *Part) IsText() bool {
 	return len(p.types) == 0 || slices.ContainsFunc(p.MediaTypes(), func(media string) bool {
 		return !isReadable(media) || strings.HasPrefix(media, "text/") && media != "text/calendar"
@@ -149,12 +149,6 @@ func (p *Part) FileNames() (names []string) {
 	return names
 }
 
-// IsAttachment reports a part that is no text of the sender's own.
-func (p *Part) IsAttachment() bool {
-	attached := slices.ContainsFunc(p.dispositions, func(d string) bool { return mediaType(d) == "attachment" })
-	return attached || len(p.FileNames()) > 0
-}
-
 func (p *Part) charset() string {
 	for _, charset := range parameter(p.types, "charset") {
 		return strings.Trim(strings.TrimSpace(charset), `'"`)
@@ -162,45 +156,48 @@ func (p *Part) charset() string {
 	return ""
 }
 
-// IsUTF7 reports text in UTF-7, which Text leaves as it is.
-func (p *Part) IsUTF7() bool { return slices.Contains(utf7Names, strings.ToLower(p.charset())) }
-
-// Text puts before a reader of text what undoes the charset of the part, and the
-// folding of vCards.
+// Text puts before readers of text what undoes the charset of the part. Text that
+// is not in a superset of US-ASCII is read as US-ASCII, too, by a reader of its own:
+// so it is shown by a mail client that does not know the charset.
 //
 // UTF-16 and UTF-32 are left as they are, named or not: where zero bytes are
 // dropped, what is in US-ASCII can then be read.
-func (p *Part) Text(to io.WriteCloser) io.WriteCloser {
+func (p *Part) Text(open func() io.WriteCloser) io.WriteCloser {
 	name := strings.ToLower(p.charset())
+	if slices.Contains(utf7Names, name) {
+		return newUTF7Decoder(open())
+	}
 	wide := strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf16") || strings.HasPrefix(name, "utf-32") || strings.Contains(name, "ucs")
-	if enc := lookupCharset(name); enc != nil && !wide {
-		to = newCharsetDecoder(enc, to)
+	enc := lookupCharset(name)
+	if enc == nil || wide {
+		return open()
 	}
-	if p.isFolded() {
-		to = &unfolder{to: to}
+	decoded := newCharsetDecoder(enc, open())
+	if probe, err := enc.NewDecoder().String("a@b.c"); err == nil && probe == "a@b.c" {
+		return decoded
 	}
-	return to
-}
-
-// isFolded reports vCards: a line that begins with a blank goes on with the
-// one before (RFC 6350 section 3.2).
-func (p *Part) isFolded() bool {
-	return p.IsA("text/vcard", "text/x-vcard", "text/directory") ||
-		slices.ContainsFunc(p.FileNames(), func(name string) bool { return strings.HasSuffix(name, ".vcf") })
+	return &content{[]io.WriteCloser{decoded, open()}}
 }
 
 // undoings are the ways in which the transfer encodings of the part may have to
 // be undone (RFC 2045 section 6), each a list in order. Of several that are named,
-// some mail clients take the first, others undo all.
-func (p *Part) undoings() [][]string {
-	var names []string
+// some mail clients take the first, some the last, others undo all.
+func (p *Part) undoings() (ways [][]string) {
+	var all [][]string // for each field what it says, which may be nothing
 	for _, value := range p.encodings {
+		var names []string
 		if name := mediaType(value); name == "base64" || name == "quoted-printable" {
-			names = append(names, name)
+			names = []string{name}
+		}
+		all = append(all, names)
+	}
+	if len(all) == 0 {
+		return [][]string{nil}
+	}
+	for _, way := range [][]string{all[0], all[len(all)-1], slices.Compact(slices.Concat(all...))} {
+		if !slices.ContainsFunc(ways, func(w []string) bool { return slices.Equal(w, way) }) {
+			ways = append(ways, way)
 		}
 	}
-	if names = slices.Compact(names); len(names) < 2 {
-		return [][]string{names}
-	}
-	return [][]string{names[:1], names}
+	return ways
 }

@@ -253,9 +253,10 @@ func (w *Walk) startBody() {
 	}
 }
 
-// startMessage begins a message inside. One that is encoded has a Walk of its own.
+// startMessage begins a message inside. One that is encoded, or may be, has a Walk of
+// its own.
 func (w *Walk) startMessage() {
-	if len(w.part.undoings()[0]) > 0 {
+	if ways := w.part.undoings(); len(ways) > 1 || len(ways[0]) > 0 {
 		w.content = w.readings(w.inside)
 		return
 	}

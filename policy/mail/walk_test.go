@@ -81,9 +81,9 @@ func TestAWalkTellsOfPartsInTheirOrder(t *testing.T) {
 		"a message inside, in base64": {
 			"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte("Subject: x\n\nHello\n")) + "\n",
 			`part message/rfc822|header "Subject: x\n"|header "\n"|part |message/rfc822: "Subject: x\n\nHello\n"|: "Hello\n"`},
-		"two transfer encodings: the first alone, and all in order": {
+		"two transfer encodings: the first alone, the last alone, and all in order": {
 			"Content-Transfer-Encoding: quoted-printable\nContent-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: (c) BASE64\n\nSGk=3D\n",
-			`part |part  again|: "SGk=\r\n"| again: "Hi"`},
+			`part |part  again|part  again|: "SGk=\r\n"| again: "Hi\xdc"| again: "Hi"`},
 		"the same transfer encoding twice is one": {
 			"Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: base64\n\nSGk=\n", `part |: "Hi"`},
 	} {

@@ -1,0 +1,53 @@
+package body
+
+import (
+	"bytes"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// bareWords says of which domains a bare word in running text is an address. Text is
+// full of words with an @ in them that are none: icon@2x.png, ceph-osd@12.service.
+type bareWords struct {
+	known func(domain []byte) bool
+
+	topLevel   []byte // that was looked at last: mostly it is the next one, too
+	registered bool
+}
+
+// isDomain is asked about a normal domain.
+func (w *bareWords) isDomain(domain []byte) bool {
+	first := bytes.IndexByte(domain, '.')
+	return first > 0 && !isNumber(domain[:first]) && w.isRegistered(domain[bytes.LastIndexByte(domain, '.')+1:]) || w.known(domain)
+}
+
+func (w *bareWords) isRegistered(topLevel []byte) bool {
+	if !bytes.Equal(topLevel, w.topLevel) {
+		w.topLevel = append(w.topLevel[:0], topLevel...)
+		w.registered = isRegistered(string(topLevel))
+	}
+	return w.registered
+}
+
+// isNumber reports a label of digits, as in node@20.x, or of digits and x, as in
+// the name of a picture (icon@2x.png, banner@600x200.zip).
+func isNumber(label []byte) bool {
+	return '0' <= label[0] && label[0] <= '9' && len(bytes.Trim(label, "0123456789x")) == 0
+}
+
+// specialUse are top-level domains that no registry has and whose addresses people
+// use all the same (RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476; .internal is
+// ICANN's, .lan nobody's). That of home.arpa is a registry's.
+var specialUse = map[string]bool{
+	"alt": true, "example": true, "internal": true, "invalid": true, "lan": true, "local": true, "localhost": true, "onion": true, "test": true,
+}
+
+// isRegistered reports a top-level domain of the public suffix list's ICANN part.
+// Some are there only as those of other domains (*.ck), so one below it is asked for.
+func isRegistered(topLevel string) bool {
+	if specialUse[topLevel] {
+		return true
+	}
+	_, icann := publicsuffix.PublicSuffix("0." + topLevel)
+	return icann
+}

@@ -1,0 +1,124 @@
+package body
+
+import (
+	"bytes"
+	"io"
+
+	"sendguard/policy/mail"
+)
+
+// A content reads what a part holds, by its first bytes: what type and name say is
+// often wrong, or nothing.
+type content struct {
+	scan  *Counter
+	part  mail.Part
+	start []byte // until it is known how it is read
+	known bool
+	to    io.WriteCloser // nil: it is not read
+}
+
+// maxStart is how much of a part tells what it is.
+const maxStart = 1 << 10
+
+// Write takes content, cut anywhere; it cannot fail.
+func (c *content) Write(p []byte) (int, error) {
+	rest := p
+	if !c.known {
+		n := min(len(p), maxStart-len(c.start))
+		c.start, rest = append(c.start, p[:n]...), p[n:]
+		if len(c.start) < maxStart {
+			return len(p), nil
+		}
+		c.decide()
+	}
+	if c.to != nil && len(rest) > 0 {
+		c.to.Write(rest)
+	}
+	return len(p), nil
+}
+
+// Close ends the part.
+func (c *content) Close() error {
+	if !c.known {
+		c.decide()
+	}
+	if c.to != nil {
+		return c.to.Close()
+	}
+	return nil
+}
+
+// decide says how the part is read, and reads its start.
+func (c *content) decide() {
+	c.known = true
+	if start := withoutZeros(c.start); c.isRead(start) {
+		c.to = c.part.Text(func() io.WriteCloser { return c.reader(start) })
+		c.to.Write(c.start)
+	}
+	c.start = nil
+}
+
+// isRead reports content that is looked into. What says that it is text is shown as
+// text, whatever it holds. An invitation lists its guests by nature.
+func (c *content) isRead(start []byte) bool {
+	if c.part.IsA("text/calendar") || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
+		return false
+	}
+	return c.part.IsText() || !isBinary(start)
+}
+
+// reader takes content in UTF-8.
+func (c *content) reader(start []byte) io.WriteCloser {
+	text := &textScanner{scan: c.scan}
+	switch lower := bytes.ToLower(start); {
+	case c.part.IsA("text/html", "application/xhtml+xml"), isHTML(lower):
+		return newHTMLScanner(c.scan)
+	case bytes.Contains(lower, []byte("begin:vcard")):
+		return mail.UnfoldCards(text)
+	}
+	return text
+}
+
+// isHTML reports what begins like HTML, in lower case.
+func isHTML(start []byte) bool {
+	start = bytes.TrimLeft(start, byteOrder)
+	for _, begin := range []string{"<!doctype html", "<html", "<head", "<body", "<meta", "<table", "<div", "<p>"} {
+		if bytes.HasPrefix(start, []byte(begin)) {
+			return true
+		}
+	}
+	return bytes.HasPrefix(start, []byte("<")) && bytes.Contains(start, []byte("<html"))
+}
+
+// byteOrder has what may stand before the first word: blanks, and the bytes of byte
+// order marks.
+const byteOrder = " \t\r\n\xef\xbb\xbf\xfe\xff"
+
+// isBinary reports what is no text: PDF, or something that has more control
+// characters among its first bytes than any text. Those of ISO 2022 (RFC 1468) are in
+// text, too, and zero bytes are not here any more, which UTF-16 has.
+func isBinary(start []byte) bool {
+	if bytes.HasPrefix(start, []byte("%PDF-")) {
+		return true
+	}
+	control := 0
+	for _, c := range start {
+		if c < ' ' && (c < '\a' || c > '\r') && c != 0x0e && c != 0x0f && c != 0x1b && c != 0x1a || c == 0x7f {
+			control++
+		}
+	}
+	return control > 1+len(start)/maxControl
+}
+
+// maxControl is how many bytes a text has for each control character but one, at least.
+// Pictures and archives have one in ten, and more where they begin.
+const maxControl = 32
+
+// withoutZeros drops zero bytes: what is left of UTF-16 is then US-ASCII, as far as
+// it matters.
+func withoutZeros(p []byte) []byte {
+	if bytes.IndexByte(p, 0) < 0 {
+		return p
+	}
+	return bytes.ReplaceAll(p, []byte{0}, nil)
+}
