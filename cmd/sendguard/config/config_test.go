@@ -75,6 +75,9 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	haveKeys(t, doc.Content[0], reflect.TypeFor[Config](), "")
+	if want := fmt.Sprintf("# %s: %d ", policy.InBody.Key(), defaultBody); !strings.Contains(string(text), want) {
+		t.Errorf("config.example.yaml lacks %q", want)
+	}
 }
 
 func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
@@ -91,7 +94,7 @@ func haveKeys(t *testing.T, n *yaml.Node, typ reflect.Type, path string) {
 	}
 	if typ.Kind() == reflect.Array {
 		for c := range policy.CountedKinds {
-			if keys[c.Key()] == nil {
+			if keys[c.Key()] == nil && c != policy.InBody { // which is an error where bodies are not inspected
 				t.Errorf("config.example.yaml lacks %s.%s", path, c.Key())
 			}
 		}
@@ -233,6 +236,23 @@ func TestALimitForBodiesNeedsThemToBeInspected(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s\ngot  %q\nwant %q", text, got, want)
+		}
+	}
+}
+
+func TestBodiesThatAreInspectedHaveALimit(t *testing.T) {
+	for text, want := range map[string]limit{
+		"":                                  limit(policy.Unlimited),
+		"policy: {inspect: {body: true}}\n": 25,
+		"policy: {inspect: {body: true}, limits: {body: }}\n":          25,
+		"policy: {inspect: {body: true}, limits: {body: 3}}\n":         3,
+		"policy: {inspect: {body: true}, limits: {body: unlimited}}\n": limit(policy.Unlimited),
+	} {
+		c, err := Load(writeConfig(t, minimal+text))
+		if err != nil {
+			t.Errorf("%s\n%v", text, err)
+		} else if got := c.Policy.Limits[policy.InBody]; got != want {
+			t.Errorf("%s\n%d, want %d", text, got, want)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"sendguard/policy"
 )
 
 // Find returns the path of the configuration file: the one that was
@@ -47,8 +49,10 @@ func Load(named string) (*Config, error) {
 		return nil, &Mistake{format: "%v", args: []any{aboutFile(err, path)}}
 	}
 	c := Default()
+	c.Policy.Limits[policy.InBody] = notSet
 	d := decoder{file: path}
 	d.decode(text, &c)
+	c.Policy.limitBodies()
 	if len(d.problems) > 0 {
 		return nil, d.err()
 	}

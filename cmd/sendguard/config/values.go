@@ -44,6 +44,24 @@ type (
 	ruleLimits [policy.CountedKinds]*limit
 )
 
+// notSet is no limit either: the file does not have the key.
+const notSet limit = limit(policy.Unlimited) - 1
+
+// defaultBody is the limit for bodies that are inspected where the file sets none.
+const defaultBody limit = 25
+
+// limitBodies sets the limit for bodies that the file leaves out.
+func (p *policyConfig) limitBodies() {
+	body := &p.Limits[policy.InBody]
+	switch {
+	case *body != notSet:
+	case p.Inspect.Body:
+		*body = defaultBody
+	default:
+		*body = limit(policy.Unlimited)
+	}
+}
+
 func (l limits) MarshalYAML() (any, error) {
 	return byKey(func(c policy.Counted) any { return l[c] })
 }
