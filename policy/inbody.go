@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"bytes"
+
 	"sendguard/policy/mail"
 )
 
@@ -48,7 +50,7 @@ func (d *decision) inSight() *mail.AddressSet {
 // isKnown reports a domain where people have addresses for certain, however odd its
 // name: an inside one, or that of a provider of personal mailboxes (163.com).
 func (p *Policy) isKnown(domain []byte) bool {
-	return p.internal.Has(domain) || isPersonal(p.personal, domain)
+	return p.internal.Has(domain) || bytes.IndexByte(domain, '.') > 0 && isPersonal(p.personal, domain)
 }
 
 // hasTag reports an override tag in the Subject, whatever its number.

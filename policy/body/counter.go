@@ -89,11 +89,13 @@ func (s *Counter) candidate(local, domain []byte, bare bool) uint64 {
 	s.key = append(mail.NormalLocal(s.key[:0], local), '@')
 	at := len(s.key)
 	s.key = mail.NormalDomain(s.key, domain)
-	hash := hashOf(s.key)
-	if s.inSight.has(hash) || bare && !s.found.has(hash) && !s.words.isDomain(s.key[at:]) {
+	if bare && !s.words.isDomain(s.key[at:]) {
 		return 0
 	}
-	return hash
+	if hash := hashOf(s.key); !s.inSight.has(hash) {
+		return hash
+	}
+	return 0
 }
 
 func hashOf(key []byte) uint64 { return max(maphash.Bytes(mail.HashSeed, key), 1) }

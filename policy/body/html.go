@@ -96,15 +96,23 @@ func (h *htmlScanner) open(c byte) {
 
 // inTag takes what belongs to the tag at hand and returns how much that is.
 func (h *htmlScanner) inTag(p []byte) int {
-	for i, c := range p {
+	for i := 0; i < len(p); i++ {
+		if h.quote != 0 {
+			n := bytes.IndexByte(p[i:], h.quote)
+			if n < 0 {
+				h.hold(p[i:])
+				return len(p)
+			}
+			h.hold(p[i : i+n])
+			i += n
+		}
+		c := p[i]
 		if len(h.tag) < maxTag {
 			h.tag = append(h.tag, c)
 		}
 		switch {
 		case h.quote != 0:
-			if c == h.quote {
-				h.quote = 0
-			}
+			h.quote = 0
 		case c == '>':
 			h.state = htmlText
 			h.endTag()
@@ -112,9 +120,14 @@ func (h *htmlScanner) inTag(p []byte) int {
 		case h.value && (c == '"' || c == '\''):
 			h.quote = c
 		}
-		h.value = h.quote == 0 && (c == '=' || h.value && mail.Class[c] == mail.ClassSpace)
+		h.value = c == '=' || h.value && mail.Class[c] == mail.ClassSpace
 	}
 	return len(p)
+}
+
+// hold goes on with the tag at hand, as far as it matters.
+func (h *htmlScanner) hold(p []byte) {
+	h.tag = append(h.tag, p[:min(len(p), maxTag-len(h.tag))]...)
 }
 
 // inComment takes what belongs to a declaration or a comment, and returns the rest.
@@ -179,34 +192,52 @@ func (h *htmlScanner) Close() error {
 	return h.text.Close()
 }
 
-// inlineTags do not end a word, as a rule.
-var inlineTags = strings.Fields("a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr o:p q s samp small span strong strike sub sup time tt u var")
+// A tagKind is what a tag does to the text that it stands in. Most end a line.
+type tagKind int
+
+const (
+	tagInline tagKind = iota + 1 // it ends no word, as a rule
+	tagLink                      // the same, and it may write to somebody
+	tagRaw                       // it shows nothing, and no tag begins inside
+	tagSilent                    // it shows nothing
+)
+
+var tagKinds = func() map[string]tagKind {
+	kinds := map[string]tagKind{"a": tagLink, "area": tagLink, "script": tagRaw, "style": tagRaw, "wbr": tagSilent}
+	for name := range strings.FieldsSeq("abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr o:p q s samp small span strong strike sub sup time tt u var") {
+		kinds[name] = tagInline
+	}
+	return kinds
+}()
 
 // endTag takes a tag that is complete.
 func (h *htmlScanner) endTag() {
-	inside := bytes.TrimSuffix(h.tag[1:], []byte(">"))
-	inside, closes := bytes.CutPrefix(inside, []byte("/"))
-	n := bytes.IndexAny(inside, " \t\r\n\f/>")
-	if n < 0 {
-		n = len(inside)
+	inside, closes := bytes.CutPrefix(h.tag[1:], []byte("/"))
+	n := 0
+	for n < len(inside) && inside[n] > ' ' && inside[n] != '/' && inside[n] != '>' {
+		n++
 	}
-	name := strings.ToLower(string(inside[:n]))
-	switch {
-	case strings.Contains(name, "@"): // <ann@example.org>, its < not encoded
+	name := inside[:n]
+	if bytes.IndexByte(name, '@') >= 0 { // <ann@example.org>, its < not encoded
 		h.text.Write(h.tag)
 		return
-	case name == "wbr" || name == "script" || name == "style": // and no blank, either
-	case slices.Contains(inlineTags, name):
-		h.text.Write([]byte{seam})
-	default:
+	}
+	kind := tagKinds[string(name)]
+	if kind == 0 {
+		kind = tagKinds[string(bytes.ToLower(name))]
+	}
+	switch kind {
+	case tagInline, tagLink:
+		h.text.seam()
+	case 0:
 		h.text.endLine()
 	}
 	switch {
 	case closes:
-	case name == "a" || name == "area":
+	case kind == tagLink:
 		h.link()
-	case name == "script" || name == "style":
-		h.state, h.raw = htmlRaw, "</"+name
+	case kind == tagRaw:
+		h.state, h.raw = htmlRaw, "</"+string(name)
 	}
 }
 

@@ -43,11 +43,9 @@ func search(v []byte, emit func(local, domain []byte, bare bool)) {
 
 // ends are the bytes that end a word in text: no local part has one unless it is
 // quoted.
-var ends = func() (t [256]bool) {
-	for c := range ' ' + 1 {
-		t[c] = true
-	}
-	for _, c := range textDelimiters {
+var ends = func() [256]bool {
+	t := bytesOf(textDelimiters)
+	for c := range ' ' {
 		t[c] = true
 	}
 	return t
@@ -84,7 +82,20 @@ func localEnd(token []byte) []byte {
 			token = token[i+size:]
 		}
 	}
-	return bytes.TrimPrefix(bytes.TrimLeft(token, "'`*=/&?#!~^.{}"), []byte("mail=")) // in the names of a directory (LDIF)
+	for len(token) > 0 && opens[token[0]] {
+		token = token[1:]
+	}
+	return bytes.TrimPrefix(token, []byte("mail=")) // in the names of a directory (LDIF)
+}
+
+// opens are the bytes that stand before a local part and do not belong to it.
+var opens = bytesOf("'`*=/&?#!~^.{}")
+
+func bytesOf(list string) (t [256]bool) {
+	for _, c := range []byte(list) {
+		t[c] = true
+	}
+	return t
 }
 
 // quotedLocal returns the quoted local part at the end of v, or nil. Its first quote

@@ -130,9 +130,18 @@ func (t *textScanner) count(local, domain []byte, bare bool) {
 	}
 }
 
-// seam stands in a line of HTML where a tag may or may not part two words. It is
+// A seam stands in a line of HTML where a tag may or may not part two words. It is
 // among the bytes that end a word.
 const seam = 0x1f
+
+var oneSeam = []byte{seam}
+
+// seam marks one, where a word may have come before.
+func (t *textScanner) seam() {
+	if n := len(t.line); n > 0 && t.line[n-1] != seam {
+		t.Write(oneSeam)
+	}
+}
 
 // bothWays reads a line with seams as one word each, and as several: the reading
 // that shows more addresses counts. Some people write ann<b>@</b>example.org, and
@@ -146,7 +155,7 @@ func (t *textScanner) bothWays(line []byte) {
 	}
 	search(line, note)
 	parted := len(t.hashes)
-	search(bytes.ReplaceAll(line, []byte{seam}, nil), note)
+	search(bytes.ReplaceAll(line, oneSeam, nil), note)
 	better := t.hashes[parted:]
 	if len(better) < parted {
 		better = t.hashes[:parted]
