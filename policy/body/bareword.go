@@ -2,6 +2,8 @@ package body
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	"golang.org/x/net/publicsuffix"
 )
@@ -21,33 +23,25 @@ func (w *bareWords) isDomain(domain []byte) bool {
 	return first > 0 && !isNumber(domain[:first]) && w.isRegistered(domain[bytes.LastIndexByte(domain, '.')+1:]) || w.known(domain)
 }
 
+// isRegistered reports a top-level domain of the public suffix list's ICANN part, or
+// one for special use. Some are there only as those of other domains (*.ck), so one
+// below it is asked for.
 func (w *bareWords) isRegistered(topLevel []byte) bool {
 	if !bytes.Equal(topLevel, w.topLevel) {
 		w.topLevel = append(w.topLevel[:0], topLevel...)
-		w.registered = isRegistered(string(topLevel))
+		_, icann := publicsuffix.PublicSuffix("0." + string(topLevel))
+		w.registered = icann || slices.Contains(specialUse, string(topLevel))
 	}
 	return w.registered
 }
+
+// specialUse are top-level domains that no registry has and whose addresses people
+// use all the same (RFC 6761, RFC 6762, RFC 7686, RFC 9476; .internal is ICANN's,
+// .lan nobody's). That of home.arpa is a registry's.
+var specialUse = strings.Fields("alt example internal invalid lan local localhost onion test")
 
 // isNumber reports a label of digits, as in node@20.x, or of digits and x, as in
 // the name of a picture (icon@2x.png, banner@600x200.zip).
 func isNumber(label []byte) bool {
 	return '0' <= label[0] && label[0] <= '9' && len(bytes.Trim(label, "0123456789x")) == 0
-}
-
-// specialUse are top-level domains that no registry has and whose addresses people
-// use all the same (RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476; .internal is
-// ICANN's, .lan nobody's). That of home.arpa is a registry's.
-var specialUse = map[string]bool{
-	"alt": true, "example": true, "internal": true, "invalid": true, "lan": true, "local": true, "localhost": true, "onion": true, "test": true,
-}
-
-// isRegistered reports a top-level domain of the public suffix list's ICANN part.
-// Some are there only as those of other domains (*.ck), so one below it is asked for.
-func isRegistered(topLevel string) bool {
-	if specialUse[topLevel] {
-		return true
-	}
-	_, icann := publicsuffix.PublicSuffix("0." + topLevel)
-	return icann
 }

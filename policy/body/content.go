@@ -3,6 +3,7 @@ package body
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"sendguard/policy/mail"
 )
@@ -81,13 +82,8 @@ func (c *content) reader(start []byte) io.WriteCloser {
 
 // isHTML reports what begins like HTML, in lower case.
 func isHTML(start []byte) bool {
-	start = bytes.TrimLeft(start, byteOrder)
-	for _, begin := range []string{"<!doctype html", "<html", "<head", "<body", "<meta", "<table", "<div", "<p>"} {
-		if bytes.HasPrefix(start, []byte(begin)) {
-			return true
-		}
-	}
-	return bytes.HasPrefix(start, []byte("<")) && bytes.Contains(start, []byte("<html"))
+	return bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("<")) &&
+		slices.ContainsFunc([]string{"<html", "<body", "<table", "<div", "<p>"}, func(tag string) bool { return bytes.Contains(start, []byte(tag)) })
 }
 
 // byteOrder has what may stand before the first word: blanks, and the bytes of byte
@@ -98,20 +94,17 @@ const byteOrder = " \t\r\n\xef\xbb\xbf\xfe\xff"
 // characters among its first bytes than any text. Those of ISO 2022 (RFC 1468) are in
 // text, too, and zero bytes are not here any more, which UTF-16 has.
 func isBinary(start []byte) bool {
-	if bytes.HasPrefix(start, []byte("%PDF-")) {
-		return true
-	}
 	control := 0
 	for _, c := range start {
-		if c < ' ' && (c < '\a' || c > '\r') && c != 0x0e && c != 0x0f && c != 0x1b && c != 0x1a || c == 0x7f {
+		if c < ' ' && bytes.IndexByte([]byte("\a\b\t\n\v\f\r\x0e\x0f\x1a\x1b"), c) < 0 || c == 0x7f {
 			control++
 		}
 	}
-	return control > 1+len(start)/maxControl
+	return control > 1+len(start)/maxControl || bytes.HasPrefix(start, []byte("%PDF-"))
 }
 
-// maxControl is how many bytes a text has for each control character but one, at least.
-// Pictures and archives have one in ten, and more where they begin.
+// maxControl is how many bytes a text has for each control character but one, at
+// least. Pictures and archives have one in ten, and more where they begin.
 const maxControl = 32
 
 // withoutZeros drops zero bytes: what is left of UTF-16 is then US-ASCII, as far as

@@ -2,6 +2,7 @@ package body
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ type htmlScanner struct {
 	hidden *textScanner // that is not shown by all
 	state  htmlState
 	tag    []byte // from its < on, as far as it matters; of what is hidden, its last bytes
-	raw    string // what ends a script or style
+	end    string // what stands before the > that ends what is hidden
 	quote  byte   // that is open in the tag
 	value  bool   // an = was the last that the tag said
 }
@@ -29,13 +30,10 @@ type htmlScanner struct {
 type htmlState int
 
 const (
-	htmlText        htmlState = iota
-	htmlOpened                // a < was the last byte
-	htmlTag                   //
-	htmlDeclaration           // <! or <?, which may begin a comment
-	htmlComment               //
-	htmlRaw                   // a script or style
-	htmlRawOpened             // and a < in it, which may end it
+	htmlText   htmlState = iota
+	htmlOpened           // a < was the last byte
+	htmlTag
+	htmlHidden // a declaration, comment, script or style
 )
 
 // maxTag is what is held of a tag. Longer ones hold pictures.
@@ -50,48 +48,28 @@ func (h *htmlScanner) Write(source []byte) (int, error) {
 	for p := withoutZeros(source); len(p) > 0; {
 		switch h.state {
 		case htmlText:
-			p = h.upTo(p, '<', h.text, htmlOpened)
+			n := bytes.IndexByte(p, '<')
+			if n < 0 {
+				h.text.Write(p)
+				return len(source), nil
+			}
+			h.text.Write(p[:n])
+			h.state, p = htmlOpened, p[n+1:]
 		case htmlOpened:
-			h.open(p[0])
+			h.tag, h.quote, h.value = append(h.tag[:0], '<'), 0, false
+			if c := p[0]; c == '/' || c == '!' || c == '?' || 'a' <= c|0x20 && c|0x20 <= 'z' {
+				h.state = htmlTag
+			} else {
+				h.state = htmlText
+				h.text.Write(h.tag)
+			}
 		case htmlTag:
 			p = p[h.inTag(p):]
-		case htmlDeclaration, htmlComment:
-			p = h.inComment(p)
-		case htmlRaw:
-			p = h.upTo(p, '<', h.hidden, htmlRawOpened)
-			h.tag = append(h.tag[:0], '<')
-		case htmlRawOpened:
-			p = h.inRaw(p)
+		case htmlHidden:
+			p = p[h.inHidden(p):]
 		}
 	}
 	return len(source), nil
-}
-
-// upTo passes on what stands before a byte, and returns what is behind it. Where it
-// comes, next is the state.
-func (h *htmlScanner) upTo(p []byte, end byte, to *textScanner, next htmlState) (rest []byte) {
-	n := bytes.IndexByte(p, end)
-	if n < 0 {
-		to.Write(p)
-		return nil
-	}
-	to.Write(p[:n])
-	h.state = next
-	return p[n+1:]
-}
-
-// open says what the < begins that c follows.
-func (h *htmlScanner) open(c byte) {
-	h.tag, h.quote, h.value = append(h.tag[:0], '<'), 0, false
-	switch {
-	case c == '/' || 'a' <= c|0x20 && c|0x20 <= 'z':
-		h.state = htmlTag
-	case c == '!' || c == '?':
-		h.state = htmlDeclaration
-	default:
-		h.state = htmlText
-		h.text.Write(h.tag)
-	}
 }
 
 // inTag takes what belongs to the tag at hand and returns how much that is.
@@ -117,6 +95,9 @@ func (h *htmlScanner) inTag(p []byte) int {
 			h.state = htmlText
 			h.endTag()
 			return i + 1
+		case len(h.tag) == len("<!--") && (h.tag[1] == '!' || h.tag[1] == '?'):
+			h.declare()
+			return i + 1
 		case h.value && (c == '"' || c == '\''):
 			h.quote = c
 		}
@@ -130,63 +111,49 @@ func (h *htmlScanner) hold(p []byte) {
 	h.tag = append(h.tag, p[:min(len(p), maxTag-len(h.tag))]...)
 }
 
-// inComment takes what belongs to a declaration or a comment, and returns the rest.
-// A comment ends with --> or --!>, and begins with what may end it (<!-->).
-func (h *htmlScanner) inComment(p []byte) (rest []byte) {
-	if h.state == htmlDeclaration && len(h.tag) < len("<!--") {
-		if h.tag = append(h.tag, p[0]); string(h.tag) == "<!--" {
-			h.state = htmlComment
-			h.hidden.Write([]byte(" "))
-			return p[1:]
-		}
-		if p[0] != '>' {
-			h.hidden.Write(p[:1])
-			return p[1:]
-		}
+// declare begins a comment, or a declaration: that shows nothing, either. A comment
+// may end where it began (<!-->).
+func (h *htmlScanner) declare() {
+	h.state, h.end = htmlHidden, ""
+	if string(h.tag) == "<!--" {
+		h.end, h.tag = "--", append(h.tag[:0], "--"...)
+	} else {
+		h.hidden.Write(h.tag[2:])
 	}
-	n := bytes.IndexByte(p, '>')
-	piece := p
-	if n >= 0 {
-		piece = p[:n+1]
+}
+
+// inHidden takes what belongs to what is hidden and returns how much that is.
+func (h *htmlScanner) inHidden(p []byte) int {
+	n := bytes.IndexByte(p, '>') + 1
+	if n == 0 {
+		n = len(p)
 	}
-	last := piece[max(0, len(piece)-maxTail):]
-	h.tag = append(h.tag, last...)
-	h.tag = append(h.tag[:0], h.tag[max(0, len(h.tag)-maxTail):]...)
-	h.hidden.Write(piece)
-	if n >= 0 && (h.state == htmlDeclaration || bytes.HasSuffix(h.tag, []byte("-->")) || bytes.HasSuffix(h.tag, []byte("--!>"))) {
+	h.hidden.Write(p[:n])
+	h.tag = append(h.tag, p[max(0, n-maxEnd):n]...)
+	h.tag = append(h.tag[:0], h.tag[max(0, len(h.tag)-maxEnd):]...)
+	if before, ended := bytes.CutSuffix(h.tag, []byte(">")); ended && h.ends(before) {
 		h.state = htmlText
 		h.endHidden()
 	}
-	return p[len(piece):]
+	return n
 }
 
-// maxTail is what of a comment is kept to tell its end.
-const maxTail = len("--!>")
-
-// inRaw takes what may end a script or style, and returns the rest.
-func (h *htmlScanner) inRaw(p []byte) (rest []byte) {
-	n := len(h.tag)
-	switch c := p[0]; {
-	case n < len(h.raw) && c|0x20 == h.raw[n]|0x20:
-		h.tag = append(h.tag, c)
-		return p[1:]
-	case n == len(h.raw) && (c == '>' || c == '/' || mail.Class[c] == mail.ClassSpace || c == '\f'):
-		h.endHidden()
-		h.state, h.quote, h.value = htmlTag, 0, false
-	default: // it ends nothing
-		h.hidden.Write(h.tag)
-		h.state = htmlRaw
+// ends reports what ends what is hidden. Blanks may follow the name of a script, and
+// a ! the hyphens of a comment.
+func (h *htmlScanner) ends(before []byte) bool {
+	if h.end == "--" {
+		return bytes.HasSuffix(bytes.TrimSuffix(before, []byte("!")), []byte("--"))
 	}
-	return p
+	return hasSuffixFold(bytes.TrimRight(before, " \t\r\n\f"), h.end)
 }
+
+// maxEnd is more than the end of a script.
+const maxEnd = 32
 
 // Close ends the text. A tag that is still open may have been none.
 func (h *htmlScanner) Close() error {
-	switch h.state {
-	case htmlTag:
+	if h.state == htmlTag {
 		h.text.Write(h.tag)
-	case htmlRawOpened:
-		h.hidden.Write(h.tag)
 	}
 	h.hidden.Close()
 	return h.text.Close()
@@ -228,7 +195,9 @@ func (h *htmlScanner) endTag() {
 	}
 	switch kind {
 	case tagInline, tagLink:
-		h.text.seam()
+		if len(h.text.line) > 0 {
+			h.text.Write(oneSeam)
+		}
 	case 0:
 		h.text.endLine()
 	}
@@ -237,24 +206,8 @@ func (h *htmlScanner) endTag() {
 	case kind == tagLink:
 		h.link()
 	case kind == tagRaw:
-		h.state, h.raw = htmlRaw, "</"+string(name)
+		h.state, h.end, h.tag = htmlHidden, "</"+string(name), h.tag[:0]
 	}
-}
-
-// attribute returns an attribute of the tag, or "".
-func (h *htmlScanner) attribute(name string) string {
-	tag := h.tag
-	if len(tag) == maxTag {
-		tag = append(bytes.Clone(tag), `'">`...)
-	}
-	z := html.NewTokenizer(bytes.NewReader(tag))
-	z.Next()
-	for _, a := range z.Token().Attr {
-		if a.Key == name {
-			return a.Val
-		}
-	}
-	return ""
 }
 
 // link shows whom a mailto: link writes to (RFC 6068), as if each stood in the text
@@ -263,7 +216,14 @@ func (h *htmlScanner) link() {
 	if !bytes.ContainsAny(h.tag, "@%&") {
 		return
 	}
-	scheme, to, _ := strings.Cut(strings.TrimSpace(h.attribute("href")), ":")
+	z := html.NewTokenizer(io.MultiReader(bytes.NewReader(h.tag), strings.NewReader(`'">`))) // it may have been cut
+	z.Next()
+	attributes := z.Token().Attr
+	href := slices.IndexFunc(attributes, func(a html.Attribute) bool { return a.Key == "href" })
+	if href < 0 {
+		return
+	}
+	scheme, to, _ := strings.Cut(strings.TrimSpace(attributes[href].Val), ":")
 	if !strings.EqualFold(scheme, "mailto") {
 		return
 	}

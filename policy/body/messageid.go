@@ -1,10 +1,13 @@
 package body
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // idFields are followed by the names of messages, which look like addresses
 // (RFC 5322 section 3.6.4).
-var idFields = [][]byte{[]byte("references:"), []byte("in-reply-to:"), []byte("message-id:")}
+var idFields = []string{"references:", "in-reply-to:", "message-id:"}
 
 // idBlanks stand between the tokens, and in HTML also a seam.
 const idBlanks = " \t\x1f"
@@ -43,16 +46,12 @@ func (s *idSkipper) skip(line []byte, begins bool) []byte {
 	}
 }
 
-// passes reports whether a line without an @ leaves all as it is.
-func (s *idSkipper) passes(line []byte) bool { return !s.inField && bytes.IndexByte(line, ':') < 0 }
-
 // idField returns how long the name of such a field at the start of a line is, with
 // its colon, or 0.
 func idField(line []byte) int {
-	for _, name := range idFields {
-		if len(line) >= len(name) && bytes.EqualFold(line[:len(name)], name) {
-			return len(name)
-		}
+	name := line[:bytes.IndexByte(line, ':')+1]
+	if slices.ContainsFunc(idFields, func(id string) bool { return bytes.EqualFold(name, []byte(id)) }) {
+		return len(name)
 	}
 	return 0
 }

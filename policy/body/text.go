@@ -108,7 +108,7 @@ func (t *textScanner) text(line []byte) {
 		mail.ScanAddresses(line, func(local, domain []byte) { t.count(local, domain, false) })
 		return
 	case bytes.IndexByte(line, '@') >= 0 || t.html && bytes.IndexByte(line, '&') >= 0:
-	case t.ids.passes(line):
+	case !t.ids.inField && bytes.IndexByte(line, ':') < 0:
 		return
 	}
 	if t.html {
@@ -135,13 +135,6 @@ func (t *textScanner) count(local, domain []byte, bare bool) {
 const seam = 0x1f
 
 var oneSeam = []byte{seam}
-
-// seam marks one, where a word may have come before.
-func (t *textScanner) seam() {
-	if n := len(t.line); n > 0 && t.line[n-1] != seam {
-		t.Write(oneSeam)
-	}
-}
 
 // bothWays reads a line with seams as one word each, and as several: the reading
 // that shows more addresses counts. Some people write ann<b>@</b>example.org, and
