@@ -40,8 +40,7 @@ func (w *bareWords) isRegistered(topLevel []byte) bool {
 // .lan nobody's). That of home.arpa is a registry's.
 var specialUse = strings.Fields("alt example internal invalid lan local localhost onion test")
 
-// isNumber reports a label of digits, as in node@20.x, or of digits and x, as in
-// the name of a picture (icon@2x.png, banner@600x200.zip).
+// isNumber reports a label of digits (node@20.x), or of digits and x (icon@2x.png).
 func isNumber(label []byte) bool {
 	return '0' <= label[0] && label[0] <= '9' && len(bytes.Trim(label, "0123456789x")) == 0
 }

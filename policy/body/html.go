@@ -16,7 +16,7 @@ import (
 // x/net/html has to be the one who reads, so it is used for single tags only.
 //
 // What is in comments, styles and scripts is read as text, too, apart from the rest:
-// some mail clients show the one or the other. No tag begins there, and no word ends.
+// some mail clients show the one or the other. No tag begins there.
 type htmlScanner struct {
 	text   *textScanner
 	hidden *textScanner // that is not shown by all
@@ -134,6 +134,7 @@ func (h *htmlScanner) inHidden(p []byte) int {
 	if before, ended := bytes.CutSuffix(h.tag, []byte(">")); ended && h.ends(before) {
 		h.state = htmlText
 		h.endHidden()
+		h.seam()
 	}
 	return n
 }
@@ -165,13 +166,12 @@ type tagKind int
 const (
 	tagInline tagKind = iota + 1 // it ends no word, as a rule
 	tagLink                      // the same, and it may write to somebody
-	tagRaw                       // it shows nothing, and no tag begins inside
-	tagSilent                    // it shows nothing
+	tagRaw                       // the same, and no tag begins inside
 )
 
 var tagKinds = func() map[string]tagKind {
-	kinds := map[string]tagKind{"a": tagLink, "area": tagLink, "script": tagRaw, "style": tagRaw, "wbr": tagSilent}
-	for name := range strings.FieldsSeq("abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr o:p q s samp small span strong strike sub sup time tt u var") {
+	kinds := map[string]tagKind{"a": tagLink, "area": tagLink, "script": tagRaw, "style": tagRaw}
+	for name := range strings.FieldsSeq("abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr o:p q s samp small span strong strike sub sup time tt u var wbr") {
 		kinds[name] = tagInline
 	}
 	return kinds
@@ -193,12 +193,9 @@ func (h *htmlScanner) endTag() {
 	if kind == 0 {
 		kind = tagKinds[string(bytes.ToLower(name))]
 	}
-	switch kind {
-	case tagInline, tagLink:
-		if len(h.text.line) > 0 {
-			h.text.Write(oneSeam)
-		}
-	case 0:
+	if kind != 0 {
+		h.seam()
+	} else {
 		h.text.endLine()
 	}
 	switch {
@@ -238,6 +235,13 @@ func (h *htmlScanner) link() {
 		h.hidden.Write([]byte(" <" + html.EscapeString(strings.TrimSpace(one)) + "> "))
 	}
 	h.endHidden()
+}
+
+// seam marks where two words may meet.
+func (h *htmlScanner) seam() {
+	if len(h.text.line) > 0 {
+		h.text.Write(oneSeam)
+	}
 }
 
 // endHidden ends a piece of what is hidden: it has nothing to do with the next one.

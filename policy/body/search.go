@@ -61,8 +61,7 @@ func wordStart(v []byte, pos, at int) int {
 	return at
 }
 
-// isURL reports a word with the start of a URL in it, with its scheme or without.
-// Some write mailto://ann@example.org.
+// isURL reports a word with a URL in it, with its scheme or without. mailto:// is none.
 func isURL(token []byte) bool {
 	if scheme, _, found := bytes.Cut(token, []byte("://")); found {
 		return !hasSuffixFold(scheme, "mailto")
@@ -108,8 +107,7 @@ func quotedLocal(v []byte) []byte {
 	return v[start:]
 }
 
-// isReference reports what stands before the name of a part or a message
-// (RFC 2392).
+// isReference reports what stands before the name of a part or a message (RFC 2392).
 func isReference(before []byte) bool {
 	return hasSuffixFold(before, "cid:") || hasSuffixFold(before, "mid:")
 }
