@@ -24,6 +24,8 @@
 //   - Bytes that are not rewritten are not changed. A header is kept as the
 //     bytes that came; fields are places in it. A rewrite replaces some of
 //     them and leaves every other byte, order and folding included.
+//   - In bodies everything counts, quoted or not, but for the sender's own addresses
+//     and those that every recipient sees in the header as it goes out.
 //   - The envelope does not count. Fifty recipients in the envelope with one
 //     address in the header is Bcc, the right practice.
 //   - No goroutine is begun.
@@ -33,7 +35,7 @@
 //
 // judge.go is fed and asks everything, decide.go decides about what shows in the
 // header, and hearing.go about what is heard while the body goes by, with inbody.go
-// for its limit, invitation.go for what must not be rewritten and newline.go for
+// for its limit and what does not count there, invitation.go for what must not be rewritten and newline.go for
 // line ends. verdict.go has what is answered. policy.go has what a policy says,
 // limits.go its limits, rules.go and match.go the rules that overrule it.
 //

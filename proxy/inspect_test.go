@@ -81,7 +81,7 @@ func TestTheUpstreamIsHungUpOnInMidBody(t *testing.T) {
 	c.envelope()
 	c.send("From: me@home.example\r\n\r\n")
 	u.waitFor("DATA", func() bool { return slices.Contains(u.commands, "DATA") })
-	c.send(strings.ReplaceAll(addresses(26), ", ", "\r\n") + "\r\n")
+	c.send(strings.ReplaceAll(addresses(26), ", ", "\r\n") + "\r\n" + strings.Repeat("Hello all\r\n", 100)) // its first KiB says what a part is
 	u.waitFor("the message to break off", func() bool { return len(u.broken) > 0 })
 	c.send("q0@there.example, q1@there.example\r\n.\r\n")
 	c.want("550 5.7.1 Not sent: its text and attachments show 28 addresses (limit 25).")

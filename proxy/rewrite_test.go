@@ -46,7 +46,7 @@ func TestAnInvitationIsNeverRewritten(t *testing.T) {
 			u := newUpstream(t)
 			g := newGuard(t, u, bcc)
 			c := g.greeted()
-			c.message(multipart+strings.Repeat("x", before)+"\r\n"+invitation,
+			c.message(multipart+"--b\r\n\r\n"+strings.Repeat("x", before)+"\r\n"+invitation,
 				"550 5.7.1 Not sent: every recipient would see 43 outside addresses (limit 10), and the message is an invitation, so it cannot be rewritten. Move them to Bcc, or put [show 43]")
 			if _, got, _ := u.got(); len(got) > 0 {
 				t.Error("it was finished upstream")

@@ -8,8 +8,8 @@ import (
 
 func TestCheckCountsWhatBodiesShow(t *testing.T) {
 	config := writeConfig(t, minimal+"policy: {inspect: {body: true}, limits: {body: 2}}\n")
-	list := base64.StdEncoding.EncodeToString([]byte("a@x.example\na@y.example\nb@x.example\nME@home.example\n"))
-	attached := "From: me@home.example\nTo: a@x.example\nSubject: secret\nContent-Type: multipart/mixed; boundary=b\n\n" +
+	list := base64.StdEncoding.EncodeToString([]byte("a@x.example\na@y.example\nb@x.example\nc@x.example\nME@home.example\n"))
+	attached := "From: me@home.example\nTo: a@x.example\nSubject: secret\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: image/png\n\n" +
 		strings.Repeat("picture\n", 100_000) + "--b\nContent-Type: text/csv\nContent-Transfer-Encoding: base64\n\n" + list + "\n--b--\n"
 	tagged := strings.Replace(attached, "secret", "[show 3]", 1)
 	fine := strings.Replace(attached, "multipart/mixed", "image/png", 1)
