@@ -35,9 +35,10 @@
 //
 // judge.go is fed and asks everything, decide.go decides about what shows in the
 // header, and hearing.go about what is heard while the body goes by, with inbody.go
-// for its limit and what does not count there, invitation.go for what must not be rewritten and newline.go for
-// line ends. verdict.go has what is answered. policy.go has what a policy says,
-// limits.go its limits, rules.go and match.go the rules that overrule it.
+// for its limit and what does not count there, invitation.go for what must not be
+// rewritten and newline.go for line ends. verdict.go has what is answered. policy.go
+// has what a policy says, limits.go its limits, rules.go and match.go the rules that
+// overrule it.
 //
 // exposure.go and organisation.go count. bcc.go, individual.go and override.go say
 // which bytes go, replyto.go which stay for answers; mailbox.go and subject.go read
