@@ -15,7 +15,7 @@ type content struct {
 	part  mail.Part
 	start []byte // until it is known how it is read
 	known bool
-	to    io.WriteCloser // nil: it is not read
+	to    []io.WriteCloser // none where it is not read
 }
 
 // maxStart is how much of a part tells what it is.
@@ -32,8 +32,8 @@ func (c *content) Write(p []byte) (int, error) {
 		}
 		c.decide()
 	}
-	if c.to != nil && len(rest) > 0 {
-		c.to.Write(rest)
+	for _, to := range c.to {
+		to.Write(rest)
 	}
 	return len(p), nil
 }
@@ -43,8 +43,8 @@ func (c *content) Close() error {
 	if !c.known {
 		c.decide()
 	}
-	if c.to != nil {
-		return c.to.Close()
+	for _, to := range c.to {
+		to.Close()
 	}
 	return nil
 }
@@ -53,8 +53,11 @@ func (c *content) Close() error {
 func (c *content) decide() {
 	c.known = true
 	if start := withoutZeros(c.start); c.isRead(start) {
-		c.to = c.part.Text(func() io.WriteCloser { return c.reader(start) })
-		c.to.Write(c.start)
+		for _, open := range c.readers(bytes.ToLower(start)) {
+			to := c.part.Text(open)
+			to.Write(c.start)
+			c.to = append(c.to, to)
+		}
 	}
 	c.start = nil
 }
@@ -68,16 +71,21 @@ func (c *content) isRead(start []byte) bool {
 	return c.part.IsText() || !isBinary(start)
 }
 
-// reader takes content in UTF-8.
-func (c *content) reader(start []byte) io.WriteCloser {
-	text := &textScanner{scan: c.scan}
-	switch lower := bytes.ToLower(start); {
-	case c.part.IsA("text/html", "application/xhtml+xml"), isHTML(lower):
-		return newHTMLScanner(c.scan)
-	case bytes.Contains(lower, []byte("begin:vcard")):
-		return mail.UnfoldCards(text)
+// readers take content in UTF-8, by its start in lower case. Text that is HTML is
+// shown as its source by some mail clients, unless it says what it is.
+func (c *content) readers(start []byte) (all []func() io.WriteCloser) {
+	text := func() io.WriteCloser { return &textScanner{scan: c.scan} }
+	if bytes.Contains(start, []byte("begin:vcard")) {
+		text = func() io.WriteCloser { return mail.UnfoldCards(&textScanner{scan: c.scan}) }
 	}
-	return text
+	page := c.part.IsA("text/html", "application/xhtml+xml")
+	if page || isHTML(start) {
+		all = append(all, func() io.WriteCloser { return newHTMLScanner(c.scan) })
+	}
+	if len(all) == 0 || !page && c.part.IsText() {
+		all = append(all, text)
+	}
+	return all
 }
 
 // isHTML reports what begins like HTML, in lower case.

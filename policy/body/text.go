@@ -16,11 +16,11 @@ type textScanner struct {
 	line   []byte
 	goesOn bool // line is not the start of one
 	ids    idSkipper
-	hashes []uint64 // of one reading of a line
+	hashes []uint64 // of the line at hand
 }
 
 const (
-	maxTextLine = 8 << 10
+	maxTextLine = 4 << 10
 	// maxAddress is what of a long word stays for the next piece: more than an
 	// address has (RFC 5321 section 4.5.3.1).
 	maxAddress = 320
@@ -103,9 +103,11 @@ func (t *textScanner) Close() error {
 
 // text reads a line, or a piece of one.
 func (t *textScanner) text(line []byte) {
+	t.hashes = t.hashes[:0]
 	switch {
 	case t.header:
-		mail.ScanAddresses(line, func(local, domain []byte) { t.count(local, domain, false) })
+		mail.ScanAddresses(line, func(local, domain []byte) { t.note(local, domain, false) })
+		t.add(t.hashes)
 		return
 	case bytes.IndexByte(line, '@') >= 0 || t.html && bytes.IndexByte(line, '&') >= 0:
 	case !t.ids.inField && bytes.IndexByte(line, ':') < 0:
@@ -117,43 +119,34 @@ func (t *textScanner) text(line []byte) {
 		}
 	}
 	line = t.ids.skip(line, !t.goesOn)
+	search(line, t.note)
+	shown := t.hashes
 	if t.html && bytes.IndexByte(line, seam) >= 0 {
-		t.bothWays(line)
-		return
+		search(bytes.ReplaceAll(line, oneSeam, nil), t.note)
+		if joined := t.hashes[len(shown):]; len(joined) >= len(shown) {
+			shown = joined
+		}
 	}
-	search(line, t.count)
+	t.add(shown)
 }
 
-func (t *textScanner) count(local, domain []byte, bare bool) {
+// note remembers an address, if it counts.
+func (t *textScanner) note(local, domain []byte, bare bool) {
 	if hash := t.scan.candidate(local, domain, bare); hash != 0 {
+		t.hashes = append(t.hashes, hash)
+	}
+}
+
+func (t *textScanner) add(hashes []uint64) {
+	for _, hash := range hashes {
 		t.scan.found.add(hash)
 	}
 }
 
 // A seam stands in a line of HTML where a tag may or may not part two words. It is
-// among the bytes that end a word.
+// among the bytes that end a word. Of both readings of a line, the one that shows more
+// addresses counts: some people write ann<b>@</b>example.org, and lists have their
+// addresses in <span> beside each other.
 const seam = 0x1f
 
 var oneSeam = []byte{seam}
-
-// bothWays reads a line with seams as one word each, and as several: the reading
-// that shows more addresses counts. Some people write ann<b>@</b>example.org, and
-// lists have their addresses in <span> beside each other.
-func (t *textScanner) bothWays(line []byte) {
-	t.hashes = t.hashes[:0]
-	note := func(local, domain []byte, bare bool) {
-		if hash := t.scan.candidate(local, domain, bare); hash != 0 {
-			t.hashes = append(t.hashes, hash)
-		}
-	}
-	search(line, note)
-	parted := len(t.hashes)
-	search(bytes.ReplaceAll(line, oneSeam, nil), note)
-	better := t.hashes[parted:]
-	if len(better) < parted {
-		better = t.hashes[:parted]
-	}
-	for _, hash := range better {
-		t.scan.found.add(hash)
-	}
-}

@@ -55,7 +55,7 @@ const (
 
 	// walkMemory is more than all of it, with what decodes and reads the content
 	// of one part.
-	walkMemory = 192 << 10
+	walkMemory = 256 << 10
 )
 
 // NewWalk begins behind a header. The body is then written to it, in pieces.
