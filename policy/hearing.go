@@ -74,7 +74,8 @@ func (j *Judge) judgeBody(n int) {
 	v.Exposure.Body = n
 	switch {
 	case v.Refused():
-	case j.left.limit.exceededBy(n):
+		j.liftBoth(n)
+	case j.left.exceededBy(n):
 		v.over(InBody, j.left.limit)
 		if j.left.tagged && j.decision.overrideBody(v) {
 			return
@@ -86,6 +87,18 @@ func (j *Judge) judgeBody(n int) {
 		v.Action, v.Claimed = Report, -1
 	case j.left.tagged && v.Claimed >= 0: // the tag is for neither header nor body
 		j.refuse(v.Reason)
+	}
+}
+
+// liftBoth lifts the limits of header and body where the number in the Subject is
+// that of the body, and the larger one: who confirms that has read both.
+func (j *Judge) liftBoth(n int) {
+	lifted := j.verdict
+	lifted.over(InBody, j.left.limit)
+	if j.left.tagged && j.left.exceededBy(n) && n > j.verdict.Count && j.decision.overrideBody(&lifted) {
+		j.verdict = lifted
+	} else {
+		j.next = Refuse
 	}
 }
 

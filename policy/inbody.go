@@ -13,17 +13,28 @@ type bodyLimit struct {
 	// tagged says that only the whole body can decide: the Subject has an override
 	// tag, and the number in it may turn out to be that of the body.
 	tagged bool
+	// above is what a body may show whatever the limit: the number with which the
+	// sender has confirmed the header.
+	above int
 }
 
-// leftToBody says what the body may still change about a verdict: nothing where
-// the header is over a limit already, unless that was mended.
+// leftToBody says what the body may still change about a verdict. Where the header
+// is over a limit and was not mended, only a number that is larger than the
+// header's can be that of the body, and then it lifts both.
 func (d *decision) leftToBody(v *Verdict) bodyLimit {
-	if d.rule.action == Allow || v.Refused() || v.Action == Report || v.Action == Override {
-		return bodyLimit{limit: Unlimited}
-	}
 	limit := d.rule.limits[InBody]
-	return bodyLimit{limit, d.rule.action, d.rule.override && limit != Unlimited && hasTag(d.outer)}
+	tagged := d.rule.override && limit != Unlimited && hasTag(d.outer)
+	switch {
+	case d.rule.action == Allow || v.Action == Report, v.Refused() && !(tagged && v.Limit != Unlimited && v.Claimed > v.Count):
+		return bodyLimit{limit: Unlimited}
+	case v.Action == Override:
+		return bodyLimit{limit: limit, action: Reject, above: v.Count}
+	}
+	return bodyLimit{limit: limit, action: d.rule.action, tagged: tagged}
 }
+
+// exceededBy reports whether a body that shows n addresses is over its limit.
+func (l *bodyLimit) exceededBy(n int) bool { return l.limit.exceededBy(n) && n > l.above }
 
 // inSight are the addresses that do not count in the body: the sender's own, and
 // those that every recipient sees in the header as it goes out. Copies that show
@@ -62,7 +73,7 @@ func hasTag(h *mail.Header) bool {
 // stopsAt reports whether a message will be refused that shows n addresses in its
 // body so far, whatever follows.
 func (l *bodyLimit) stopsAt(n int) bool {
-	return l.limit.exceededBy(n) && l.action != Report && !l.tagged
+	return l.exceededBy(n) && l.action != Report && !l.tagged
 }
 
 // overrideBody looks for an override tag with the number of a body that is over its

@@ -156,7 +156,7 @@ func (j *Judge) decide(cut bool, rest []byte) {
 	}
 	j.startWalk()
 	switch {
-	case j.verdict.Refused():
+	case j.verdict.Refused() && !j.left.tagged:
 		j.next = Refuse
 	case j.left.tagged, j.hasCopies():
 		j.next = Hold

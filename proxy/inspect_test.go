@@ -252,3 +252,25 @@ func copiesOfAConfirmedBody(t *testing.T, picture int, to []string) {
 		}
 	}
 }
+
+// Header and body are over their limits: the number of the header confirms no longer
+// body, and the larger number confirms both, or no number would do.
+func TestTheLargerNumberOfHeaderAndBodyLiftsBoth(t *testing.T) {
+	for tag, want := range map[string]string{
+		"":          "550 5.7.1 Not sent: every recipient would see 12 addresses (limit 10).",
+		"[show 12]": "550 5.7.1 Not sent: its text and attachments show 31 addresses (limit 25). Take them out, or put [show 31] in the subject",
+		"[show 31]": "250 2.0.0 queued",
+		"[show 30]": "550 5.7.1 Not sent: the subject says [show 30], but every recipient would see 12 addresses (limit 10).",
+	} {
+		u := newUpstream(t)
+		c := newGuard(t, u, inspecting(25)).greeted()
+		body := strings.Replace(withList(43, 300_000), "To: you@there.example", "To: "+addresses(12), 1)
+		sent := strings.Replace(body, "Subject: ", "Subject: "+tag, 1)
+		if got := c.message(sent, want[:3]); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q", tag, got)
+		}
+		if _, got, _ := u.got(); want[:3] == "250" != slices.Equal(got, []string{body}) {
+			t.Errorf("%s: upstream has %d messages", tag, len(got))
+		}
+	}
+}

@@ -87,7 +87,7 @@ func (m *passage) pass() reply {
 	case err != nil:
 		return m.brokeOff(err)
 	}
-	if m.verdict.Refused() {
+	if m.wants == policy.Refuse {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
 	}
 	if r, stop := m.check(m.piece[m.start:]); stop {
