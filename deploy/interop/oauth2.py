@@ -174,6 +174,8 @@ def person(lab, name):
 class Guard:
     """sendguard with its routes, and the commands of its user."""
 
+    browser_lasts = 3  # seconds: long enough to be seen in the list of processes
+
     def __init__(self, lab, name, routes):
         self.lab, self.name, self.processes = lab, name, []
         self.ports = {route: port for route, (port, _) in routes.items()}
@@ -208,7 +210,7 @@ class Guard:
         """A browser that does nothing with what it is given but to show it in the list of processes."""
         with contextlib.suppress(FileNotFoundError):
             os.remove(f"{self.lab.dir}/browser-runs")
-        self.lab.write("bin/xdg-open", f"#!/bin/sh\n/usr/bin/touch {self.lab.dir}/browser-runs\n/usr/bin/sleep 3\n", 0o755)
+        self.lab.write("bin/xdg-open", f"#!/bin/sh\n/usr/bin/touch {self.lab.dir}/browser-runs\n/usr/bin/sleep {self.browser_lasts}\n", 0o755)
         return f"{self.lab.dir}/bin"
 
     def metrics_text(self):
