@@ -226,6 +226,32 @@ func TestARefusalOfAMessageThatHasARemedyIsExplainedInTheLog(t *testing.T) {
 	}
 }
 
+// The client's own login, refused at once or at its last response.
+func TestARefusalOfARelayedLoginIsRelayedAndExplainedInTheLog(t *testing.T) {
+	const said = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox of tim@mail.example."
+	response := b64("\x00tim@mail.example\x00secret")
+	for _, lines := range [][]string{{"AUTH PLAIN " + response}, {"AUTH PLAIN", response}} {
+		u := newUpstream(t)
+		u.on = answers(map[string]string{"AUTH PLAIN": "334 ", lines[len(lines)-1]: said})
+		g := newGuard(t, u)
+		c := g.greeted()
+		for _, line := range lines[:len(lines)-1] {
+			c.cmd(line, "334")
+		}
+		if got := c.cmd(lines[len(lines)-1], "535"); got != said {
+			t.Errorf("the client is told %q", got)
+		}
+		c.cmd("NOOP", "250")
+		told := g.lines(`msg="the server refused" `)
+		if len(told) != 1 || !strings.Contains(told[0], "Set-CASMailbox") {
+			t.Errorf("the log has %q", told)
+		}
+		if log := g.log.String(); strings.Contains(log, "mail.example") || strings.Contains(log, response) {
+			t.Errorf("the log says %s", log)
+		}
+	}
+}
+
 // has reports whether a metric has a series.
 func (g *guard) has(name string) bool {
 	g.t.Helper()
