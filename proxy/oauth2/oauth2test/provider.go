@@ -20,7 +20,8 @@ import (
 const Mark = "MARK"
 
 // A Provider gives tokens as real ones do. A refresh token that was traded in is
-// good no more, and whoever shows it again ends all that came from it.
+// good no more, and whoever shows it again ends all logins. Another login leaves the
+// one before it alone.
 type Provider struct {
 	*httptest.Server
 	t testing.TB
@@ -40,6 +41,7 @@ type Provider struct {
 	mu      sync.Mutex
 	n       int
 	valid   string            // refresh token
+	earlier string            // that of the login before
 	access  map[string]bool   // tokens that were given
 	old     map[string]bool   // refresh tokens that were traded in
 	codes   map[string]string // and their challenges
@@ -122,7 +124,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 			p.refuse(w, "invalid_grant")
 			return
 		}
-		p.answer(w, true)
+		p.signedIn(w)
 	case "refresh_token":
 		p.refreshed(w, form.Get("refresh_token"))
 	case "urn:ietf:params:oauth:grant-type:device_code":
@@ -130,42 +132,56 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 			p.refuse(w, "authorization_pending")
 			return
 		}
-		p.answer(w, true)
+		p.signedIn(w)
 	case "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		p.answer(w, false)
+		p.answer(w, nil)
 	default:
 		p.refuse(w, "unsupported_grant_type")
 	}
 }
 
+func (p *Provider) signedIn(w http.ResponseWriter) {
+	p.earlier = p.valid
+	p.answer(w, &p.valid)
+}
+
 func (p *Provider) refreshed(w http.ResponseWriter, token string) {
+	login := &p.valid
+	if token == p.earlier {
+		login = &p.earlier
+	}
 	switch {
 	case p.Lenient && p.old[token]:
 	case p.old[token]: // somebody has stolen it
-		p.valid = ""
+		p.valid, p.earlier = "", ""
 		p.refuse(w, "invalid_grant")
 		return
-	case token != p.valid || token == "":
+	case token != *login || token == "":
 		p.refuse(w, "invalid_grant")
 		return
 	}
-	p.answer(w, !p.Static)
+	if p.Static {
+		login = nil
+	} else {
+		p.old[*login] = true
+	}
+	p.answer(w, login)
 	if p.Answered != nil {
 		p.Answered()
 	}
 }
 
-func (p *Provider) answer(w http.ResponseWriter, withRefresh bool) {
+// answer gives tokens. The refresh token takes the place of a login's; nil: none is given.
+func (p *Provider) answer(w http.ResponseWriter, login *string) {
 	access := p.secret("access")
 	p.access[access] = true
 	said := map[string]any{"access_token": access, "token_type": "Bearer"}
 	if p.Life != nil {
 		said["expires_in"] = p.Life
 	}
-	if withRefresh {
-		p.old[p.valid] = true
-		p.valid = p.secret("refresh")
-		said["refresh_token"] = p.valid
+	if login != nil {
+		*login = p.secret("refresh")
+		said["refresh_token"] = *login
 	}
 	if p.Mailbox != "" {
 		said["id_token"], _ = jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"preferred_username": p.Mailbox}).SignedString([]byte("k"))
@@ -227,7 +243,7 @@ func (p *Provider) Valid() string {
 func (p *Provider) Revoke() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.valid = ""
+	p.valid, p.earlier = "", ""
 }
 
 // Takes reports whether an access token is one of its own.
