@@ -33,11 +33,11 @@ func TestALoginKeepsTheTokenAndSaysWhetherItIsTaken(t *testing.T) {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	s.provider.Spoil()
-	s.provider.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
+	s.provider.SetFault(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"access_token":"MARK-of-another-provider","expires_in":3600}`)
 		return true
-	}
+	})
 	status, _, stderr = command(t, "config", "--connect", "--config", s.config)
 	if status == 0 || !strings.Contains(stderr, "it refused the login: 535 5.7.3: the user name or the password is wrong; with oauth2: username is not the mailbox") {
 		t.Errorf("status %d\n%s", status, stderr)
@@ -164,12 +164,12 @@ func TestAProviderThatIsDownAtTheStartDelaysMailAlone(t *testing.T) {
 	s.mustLogin()
 	var down atomic.Bool
 	down.Store(true)
-	s.provider.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
+	s.provider.SetFault(func(w http.ResponseWriter, _ *http.Request) bool {
 		if down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		return down.Load()
-	}
+	})
 	p := s.serve()
 	p.mustSend("454 4.7.0 Not sent: sendguard has no OAuth2 token for 127.0.0.1: the provider answers 503 Service Unavailable")
 	if n := p.gauge(loginRequired); n != "0" {
@@ -231,18 +231,18 @@ func (s *oauthSetup) killAtRefresh() (refreshed bool) {
 	killed := make(chan struct{})
 	var p atomic.Pointer[process]
 	started := make(chan struct{})
-	s.provider.Answered = func() {
+	s.provider.SetAnswered(func() {
 		go func() {
 			<-started
 			time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
 			p.Load().cmd.Process.Kill()
 			close(killed)
 		}()
-	}
+	})
 	before := s.provider.Calls()
 	p.Store(s.begin())
 	close(started)
-	defer func() { s.provider.Answered = nil }()
+	defer func() { s.provider.SetAnswered(nil) }()
 	for end := time.Now().Add(2 * patience); !strings.Contains(p.Load().out.String(), "login_required=true"); {
 		select {
 		case <-killed:

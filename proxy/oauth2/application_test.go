@@ -131,7 +131,7 @@ func TestAServiceAccountSpeaksForTheMailbox(t *testing.T) {
 	if mustToken(t, s) == first {
 		t.Error("it has ended")
 	}
-	p.Fault = says(401, `{"error":"unauthorized_client","error_description":"MARK"}`)
+	p.SetFault(says(401, `{"error":"unauthorized_client","error_description":"MARK"}`))
 	if _, err := NewSource(p.client(asApplication(ServiceAccount, signer))).Token(t.Context()); err == nil || err.Error() != "the provider says unauthorized_client: the client is not registered for this flow, or may not speak for the mailbox" {
 		t.Errorf("got %v", err)
 	}

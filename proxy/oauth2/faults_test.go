@@ -77,7 +77,7 @@ func TestWhatAProviderDoesWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t)
-			p.Fault = tc.fault
+			p.SetFault(tc.fault)
 			c := p.loggedIn()
 			c.http.Timeout = time.Second // for the one that does not answer
 			s := NewSource(c)
@@ -98,12 +98,12 @@ func TestWhatAProviderDoesWrong(t *testing.T) {
 func TestAProviderThatIsDownIsFoundWhenItIsBack(t *testing.T) {
 	p := newProvider(t)
 	c := p.loggedIn()
-	p.Fault = says(503, "")
+	p.SetFault(says(503, ""))
 	s, clock := withClock(c)
 	if _, err := s.Token(t.Context()); err == nil {
 		t.Fatal("there is a token")
 	}
-	p.Fault = nil
+	p.SetFault(nil)
 	if _, err := s.Token(t.Context()); err == nil {
 		t.Error("it is asked again at once")
 	}
@@ -158,7 +158,7 @@ func TestADeviceSignInEndsWhereTheProviderIsSilent(t *testing.T) {
 	}
 	c = New(p.client().Settings)
 	c.http.Timeout = time.Second
-	p.Fault = hang // at the first poll
+	p.SetFault(hang) // at the first poll
 	if _, err := c.LogInByDevice(t.Context(), io.Discard); err == nil || err.Error() != "the provider does not answer" {
 		t.Errorf("at a poll: %v", err)
 	}
@@ -169,10 +169,10 @@ func TestADeviceThatIsToldToSlowDownDoes(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	var polls []time.Time
-	p.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	p.SetFault(func(w http.ResponseWriter, r *http.Request) bool {
 		polls = append(polls, time.Now())
 		return len(polls) == 1 && says(400, `{"error":"slow_down"}`)(w, r)
-	}
+	})
 	if _, err := p.client().LogInByDevice(t.Context(), io.Discard); err != nil {
 		t.Fatal(err)
 	}

@@ -127,8 +127,8 @@ func TestASignInThatIsRefusedSaysWhy(t *testing.T) {
 		"somebody says no":           {func(p *provider) { p.Deny = "access_denied" }, "the provider says access_denied: somebody said no, or an administrator has to agree first"},
 		"the answer of another":      {func(p *provider) { p.Issuer = "https://evil.example" }, "the answer is from another provider than was asked"},
 		"an error that is none":      {func(p *provider) { p.Deny = "Hello tim@mail.example" }, "the provider says something that is no error code"},
-		"the code is not taken":      {func(p *provider) { p.Fault = says(400, `{"error":"invalid_grant"}`) }, "the provider says invalid_grant: the login is over; log in again"},
-		"there is no refresh token":  {func(p *provider) { p.Fault = says(200, `{"access_token":"MARK-access"}`) }, "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"},
+		"the code is not taken":      {func(p *provider) { p.SetFault(says(400, `{"error":"invalid_grant"}`)) }, "the provider says invalid_grant: the login is over; log in again"},
+		"there is no refresh token":  {func(p *provider) { p.SetFault(says(200, `{"access_token":"MARK-access"}`)) }, "the provider gave no refresh token: is the client registered as one for a person's machine, and may it work while nobody is there?"},
 		"a redirect that is unknown": {func(p *provider) { p.Deny = "redirect_uri_mismatch" }, "the provider says redirect_uri_mismatch: the redirect address is not registered for the client"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -124,7 +124,7 @@ func TestASessionThatLeavesDoesNotBreakOffARefresh(t *testing.T) {
 	p := newProvider(t)
 	c := p.loggedIn()
 	ctx, leave := context.WithCancel(t.Context())
-	p.Fault = func(http.ResponseWriter, *http.Request) bool { leave(); return false }
+	p.SetFault(func(http.ResponseWriter, *http.Request) bool { leave(); return false })
 	if _, err := NewSource(c).Token(ctx); err != nil {
 		t.Error(err)
 	}

@@ -25,11 +25,6 @@ const Mark = "MARK"
 type Provider struct {
 	*httptest.Server
 	t testing.TB
-	// Fault may answer a request for a token itself.
-	Fault func(w http.ResponseWriter, r *http.Request) bool
-	// Answered, if set, is called when a refresh token was traded in, before the
-	// answer is on its way.
-	Answered func()
 	// Lenient leaves old refresh tokens valid, Static gives no new ones.
 	Lenient, Static bool
 	Life            any // expires_in; nil: none
@@ -38,15 +33,17 @@ type Provider struct {
 	Deny            string // error in place of a code
 	Pending         int    // polls until somebody has signed in
 
-	mu      sync.Mutex
-	n       int
-	valid   string            // refresh token
-	earlier string            // that of the login before
-	access  map[string]bool   // tokens that were given
-	old     map[string]bool   // refresh tokens that were traded in
-	codes   map[string]string // and their challenges
-	forms   []url.Values      // of what was asked at the token endpoint
-	headers []http.Header
+	mu       sync.Mutex
+	fault    func(w http.ResponseWriter, r *http.Request) bool
+	answered func()
+	n        int
+	valid    string            // refresh token
+	earlier  string            // that of the login before
+	access   map[string]bool   // tokens that were given
+	old      map[string]bool   // refresh tokens that were traded in
+	codes    map[string]string // and their challenges
+	forms    []url.Values      // of what was asked at the token endpoint
+	headers  []http.Header
 }
 
 // New starts one.
@@ -103,11 +100,27 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, back.String(), http.StatusFound)
 }
 
+// SetFault has f see each request for a token first: it may answer itself, and then
+// returns true. nil: nobody does.
+func (p *Provider) SetFault(f func(w http.ResponseWriter, r *http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+}
+
+// SetAnswered has f called when a refresh token was traded in, before the answer is
+// on its way. nil: nothing is.
+func (p *Provider) SetAnswered(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answered = f
+}
+
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	r.ParseForm()
 	p.mu.Lock()
 	p.forms, p.headers = append(p.forms, r.PostForm), append(p.headers, r.Header)
-	fault := p.Fault
+	fault := p.fault
 	p.mu.Unlock()
 	if fault != nil && fault(w, r) {
 		return
@@ -166,8 +179,8 @@ func (p *Provider) refreshed(w http.ResponseWriter, token string) {
 		p.old[*login] = true
 	}
 	p.answer(w, login)
-	if p.Answered != nil {
-		p.Answered()
+	if p.answered != nil {
+		p.answered()
 	}
 }
 
