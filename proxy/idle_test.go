@@ -76,14 +76,17 @@ func TestAGoodbyeOfAnyCodeIsPassedOn(t *testing.T) {
 	for _, goodbye := range []string{"451 4.4.2 Timeout waiting for data from client.", "421 4.4.2 idle", "554 5.7.1 no more of you"} {
 		for _, line := range []string{"RSET", "NOOP", "MAIL FROM:<me@home.example>", "AUTH PLAIN " + b64("\x00me\x00secret"), "EHLO again.test"} {
 			u := newUpstream(t)
+			said := make(chan struct{}, 2)
 			u.after = func(verb string, say func(string)) {
 				if verb == "NOOP" {
 					say(goodbye)
+					said <- struct{}{}
 				}
 			}
 			g := newGuard(t, u)
 			c := g.greeted()
 			c.cmd("NOOP", "250")
+			<-said // before the next command goes upstream
 			c.cmd(line, goodbye)
 			if !strings.HasPrefix(goodbye, "421") {
 				c.cmd("RSET", "421 4.4.2 The connection to the server was closed, connect again")
