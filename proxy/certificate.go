@@ -8,26 +8,32 @@ import (
 	"time"
 )
 
-// certificateFault says for the log, and for who tries the way upstream, what a
-// certificate says that was not accepted, and which key of the configuration may
-// mend that. The client is told the kind of fault alone.
-func certificateFault(err error) string {
+// certificateError is the error of a handshake that ended at the upstream's
+// certificate; nil: it did not. The client is told the kind of fault alone; the
+// detail, for the log and for who tries the way upstream, has what the certificate
+// says, and which key of the configuration may mend that.
+func certificateError(err error) *dialError {
 	var (
 		name    x509.HostnameError
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 	)
+	text, detail := "its certificate is not trusted", ""
 	switch {
 	case errors.As(err, &name):
-		return certificateWords(name.Certificate) + "; if one of these names is the server's, set upstream.server_name to it"
+		text = "its certificate is for another name"
+		detail = certificateWords(name.Certificate) + "; if one of these names is the server's, set upstream.server_name to it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return certificateWords(invalid.Cert) + "; this machine's clock says " + time.Now().UTC().Format(time.DateOnly)
+		text = "its certificate has expired or is not yet valid"
+		detail = certificateWords(invalid.Cert) + "; this machine's clock says " + time.Now().UTC().Format(time.DateOnly)
 	case errors.As(err, &unknown):
-		return certificateWords(unknown.Cert) + "; if you trust its issuer, set upstream.ca_file to the issuer's certificate"
+		detail = certificateWords(unknown.Cert) + "; if you trust its issuer, set upstream.ca_file to the issuer's certificate"
 	case errors.As(err, &invalid):
-		return certificateWords(invalid.Cert) + "; its chain is not a good one"
+		detail = certificateWords(invalid.Cert) + "; its chain is not a good one"
+	default:
+		return nil
 	}
-	return ""
+	return &dialError{kind: faultTLS, text: text, detail: detail}
 }
 
 // maxNames is how many names of a certificate are shown.

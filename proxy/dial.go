@@ -270,31 +270,16 @@ func connectError(err error) error {
 // errNoAgreement is a handshake that failed for no other reason that is known.
 var errNoAgreement = &dialError{kind: faultTLS, text: "the TLS handshake failed"}
 
+// tlsError says why a handshake failed.
 func tlsError(err error) error {
-	if text := tlsFault(err); text != "" {
-		return &dialError{kind: faultTLS, text: text, detail: certificateFault(err)}
+	certificate := certificateError(err)
+	switch {
+	case certificate != nil:
+		return certificate
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return &dialError{kind: faultTLS, text: "it does not begin with TLS (a port for tls: starttls?)"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &dialError{kind: faultTLS, text: "no answer to the TLS handshake"}
 	}
 	return errNoAgreement
-}
-
-// tlsFault says why a handshake failed; "": that is not known.
-func tlsFault(err error) string {
-	var (
-		name    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(err, &name):
-		return "its certificate is for another name"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "its certificate has expired or is not yet valid"
-	case errors.As(err, &unknown), errors.As(err, &invalid):
-		return "its certificate is not trusted"
-	case errors.As(err, new(tls.RecordHeaderError)):
-		return "it does not begin with TLS (a port for tls: starttls?)"
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "no answer to the TLS handshake"
-	}
-	return ""
 }
