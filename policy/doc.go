@@ -23,7 +23,8 @@
 //     never taken for one without recipients.
 //   - Bytes that are not rewritten are not changed. A header is kept as the
 //     bytes that came; fields are places in it. A rewrite replaces some of
-//     them and leaves every other byte, order and folding included.
+//     them and leaves every other byte, order and folding included. It leaves a
+//     field, so that no body stands where a header is read.
 //   - In bodies everything counts, quoted or not, but for the sender's own addresses
 //     and those that every recipient sees in the header as it goes out.
 //   - The envelope does not count. Fifty recipients in the envelope with one

@@ -87,7 +87,17 @@ func (d *decision) apply(rest []byte) (header, body []byte, rewritten bool) {
 	if len(inHeader)+len(inBody) == 0 {
 		return nil, nil, false
 	}
-	return rewrite(d.outer.Raw, inHeader), slices.Concat(rewrite(d.start, inBody), rest), true
+	return withAField(rewrite(d.outer.Raw, inHeader)), slices.Concat(rewrite(d.start, inBody), rest), true
+}
+
+// withAField returns a header that holds a field: a message whose first line is
+// empty may be read from the line behind it, and so show as header what is body.
+// To without anybody (RFC 5322 section 3.4) stands where a rewrite left none.
+func withAField(header []byte) []byte {
+	if len(header) > 0 && !bytes.HasPrefix(header, mail.CRLF) {
+		return header
+	}
+	return append([]byte("To: undisclosed-recipients:;\r\n"), header...)
 }
 
 // afterwards returns the headers that would be shown after edits.
