@@ -83,6 +83,39 @@ func TestEveryConfigurationInThePagesAboutAccountsIsTaken(t *testing.T) {
 	}
 }
 
+// TestEveryConfigurationInTheDocumentationIsTaken: a block may leave the routes out.
+func TestEveryConfigurationInTheDocumentationIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	writeAccountFiles(t, dir)
+	files, err := filepath.Glob("../../../deploy/docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	blocks := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+			blocks++
+			if !strings.HasPrefix(block[1], "routes:") {
+				block[1] += "routes: [{listen: '127.0.0.1:1587', upstream: {address: 'smtp.example.com:587'}}]\n"
+			}
+			path := filepath.Join(dir, "c.yaml")
+			if err := os.WriteFile(path, []byte(block[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(path); err != nil {
+				t.Errorf("%s: %v\n%s", file, err, block[1])
+			}
+		}
+	}
+	if blocks == 0 {
+		t.Error("no configuration was found")
+	}
+}
+
 // TestThePagesAboutAccountsSayWhatTheTableOfProvidersDoes compares scopes, and has
 // every page in the list of them.
 func TestThePagesAboutAccountsSayWhatTheTableOfProvidersDoes(t *testing.T) {
@@ -126,7 +159,7 @@ func writeAccountFiles(t *testing.T, dir string) {
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 	account, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "robot@x.example", "private_key": string(keyPEM)})
 	for name, text := range map[string][]byte{"client-secret": []byte("s\n"), "app-password": []byte("s\n"), "smtp-password": []byte("s\n"),
-		"app.pem": certPEM, "app-key.pem": keyPEM, "bridge.pem": certPEM, "service-account.json": account} {
+		"app.pem": certPEM, "app-key.pem": keyPEM, "bridge.pem": certPEM, "cert.pem": certPEM, "key.pem": keyPEM, "service-account.json": account} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
