@@ -1,0 +1,48 @@
+# The checks of sendguard, a target for each. None installs anything: what a target
+# needs and is not there it names. .ci/run runs them all, on a fresh machine.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10s
+SHELL = bash
+.SHELLFLAGS = -euo pipefail -c
+
+CHECKS = fmt tidy vet staticcheck shellcheck fuzz packages release race test
+
+.PHONY: help check $(CHECKS)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+check: $(CHECKS) ## all of them
+
+fmt: ## gofmt would change nothing
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted:" $$unformatted; exit 1; }
+
+tidy: ## go.mod has what is needed, and no more
+	go mod tidy -diff
+
+vet: ## go vet, for Linux, Windows and macOS
+	go vet ./...
+	GOOS=windows go vet ./cmd/sendguard/...
+	GOOS=darwin go vet ./cmd/sendguard/...
+
+staticcheck: ## staticcheck; go run fetches and builds it
+	go run $(STATICCHECK) ./...
+
+shellcheck: ## the scripts; needs shellcheck
+	git ls-files -z | xargs -0 grep -lIZE '^#!.*[ /](ba)?sh$$' | xargs -0 shellcheck
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+packages: ## packages and units of this machine; needs lintian, rpm, bsdtar, systemd-analyze
+	deploy/package/check
+
+release: ## all that a release has, in dist/; sends nothing
+	deploy/package/release
+
+race: ## the tests with the race detector; needs a C compiler
+	CGO_ENABLED=1 go test -race ./...
+
+test: ## the tests; those of Redis are skipped without redis-server
+	go test ./...
