@@ -30,7 +30,7 @@ staticcheck: ## staticcheck; go run fetches and builds it
 	go run $(STATICCHECK) ./...
 
 shellcheck: ## the scripts; needs shellcheck
-	git ls-files -z | xargs -0 grep -lIZE '^#!.*[ /](ba)?sh$$' | xargs -0 shellcheck
+	grep -rlIZE '^#!.*[ /](ba)?sh$$' .ci deploy | xargs -0 shellcheck
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
