@@ -215,3 +215,21 @@ func TestAStopDuringAReloadEndsBoth(t *testing.T) {
 		t.Errorf("a reload came through or failed:\n%s", p.out.String())
 	}
 }
+
+// TestAStopDoesNotWaitForAFileThatNobodyGives: a pipe without a writer stands for a
+// network file system that does not answer.
+func TestAStopDoesNotWaitForAFileThatNobodyGives(t *testing.T) {
+	s, env := newSystemd(t)
+	p := startProcess(t, "", env)
+	s.next("READY=1\nSTATUS=.*")
+	if err := os.Remove(p.config); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(p.config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	s.next("(?s)RELOADING=1\n.*")
+	p.stop()
+	p.out.find(t, `level=WARN msg="a reload still waits for a file, and is left behind"`)
+}

@@ -137,8 +137,27 @@ func (s *service) stop(background *sync.WaitGroup) {
 	if s.srv.Shutdown(bounded) != nil {
 		s.log.Warn("sessions were cut off; none of their messages was finished")
 	}
-	background.Wait() // they end with the service, a command that they wait for is killed
+	s.await(background)
 	s.log.Info("stopped")
+}
+
+// reloadEnd is how long a reload may take to notice a stop.
+const reloadEnd = 2 * time.Second
+
+// await waits for what ends with the service: a command that a reload waits for is
+// killed. Nothing ends a wait for a file, on a network file system that does not
+// answer or a pipe that nobody writes to; that is left behind.
+func (s *service) await(background *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		background.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(reloadEnd):
+		s.log.Warn("a reload still waits for a file, and is left behind")
+	}
 }
 
 func newLogger(format string, w io.Writer, level *slog.LevelVar) *slog.Logger {
