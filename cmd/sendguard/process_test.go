@@ -65,14 +65,18 @@ func (p *process) route(name, listen string) string {
 	return fmt.Sprintf("  - {name: %s, listen: \"%s\", upstream: {address: \"%s\", tls: none, auth: none}}\n", name, listen, p.drop.Addr())
 }
 
-// write replaces the configuration; more comes behind the route work.
-func (p *process) write(more string) {
-	p.t.Helper()
+// text is a configuration; more comes behind the route work.
+func (p *process) text(more string) string {
 	if !strings.Contains(more, "metrics:") {
 		more += "metrics: {listen: 127.0.0.1:0}\n"
 	}
-	text := "routes:\n" + p.route("work", "127.0.0.1:0") + more
-	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
+	return "routes:\n" + p.route("work", "127.0.0.1:0") + more
+}
+
+// write replaces the configuration, see text.
+func (p *process) write(more string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.config, []byte(p.text(more)), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 }

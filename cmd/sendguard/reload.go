@@ -10,19 +10,30 @@ import (
 	"sendguard/proxy"
 )
 
-// reloadAt loads the configuration anew at each signal, one time after the
-// other, until ctx ends.
+// reloadAt loads the configuration anew at each signal, and when a look finds that
+// it has changed, one time after the other, until ctx ends.
 func (s *service) reloadAt(ctx context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			s.systemd.reloading()
-			s.reload(ctx)
-			s.systemd.ready(s.condition())
+		case <-s.watch.next():
+			if !s.watch.changed(config.MarkOf(s.file)) {
+				continue
+			}
 		}
+		s.systemd.reloading()
+		s.reload(ctx)
+		s.systemd.ready(s.condition())
 	}
+}
+
+// load reads the configuration. What it is marked as is read before: what changes in
+// between is found by the next look.
+func (s *service) load() (*config.Config, error) {
+	s.watch.loads(config.MarkOf(s.file))
+	return config.Load(s.file)
 }
 
 // reload loads the configuration anew, and logs and counts how that ended. Where
@@ -71,7 +82,7 @@ func (s *service) warn(c *config.Config) {
 }
 
 func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
-	c, err := config.Load(s.file)
+	c, err := s.load()
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +107,7 @@ func (s *service) tryReload(ctx context.Context) (*config.Config, error) {
 // follow takes over what the configuration says of the service itself.
 func (s *service) follow(c *config.Config) {
 	s.shutdown.Store(int64(c.Server.Shutdown))
+	s.watch.on = c.Server.WatchConfig
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) == nil {
 		s.level.Set(level)

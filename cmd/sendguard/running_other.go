@@ -8,5 +8,5 @@ import "errors"
 func beFound(string) (release func(), err error) { return func() {}, nil }
 
 func hangUp(string) (pid int, err error) {
-	return 0, errors.New("there is no signal for that on this system: restart the guard (sendguard service restart)")
+	return 0, errors.New("there is no signal for that on this system: set server.watch_config, or restart the guard (sendguard service restart)")
 }

@@ -27,7 +27,7 @@ func serveCommand() *cobra.Command {
 		Short: "Run the guard until it is interrupted",
 		Long: `Run the guard. On SIGHUP it reads its configuration again: the policy holds from
 the next message on, the rest from the next connection on; a file with a mistake
-changes nothing. On SIGINT or SIGTERM it takes no more clients, finishes the
+changes nothing. With server.watch_config a changed file does the same. On SIGINT or SIGTERM it takes no more clients, finishes the
 messages that are under way, and ends; a second signal ends it at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +35,7 @@ messages that are under way, and ends; a second signal ends it at once.`,
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			s := &service{file: cmd.Flag("config").Value.String()}
-			c, err := config.Load(s.file)
+			c, err := s.load()
 			if err != nil {
 				return err
 			}
@@ -52,6 +52,7 @@ type service struct {
 	started  *config.Config // what it began with
 	shutdown atomic.Int64   // how long a stop may take
 	outdated atomic.Bool    // the file says something else, and is wrong
+	watch    watch          // of the file; whoever loads it has it
 	level    slog.LevelVar
 	log      *slog.Logger
 	metrics  *proxy.Metrics

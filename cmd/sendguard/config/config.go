@@ -114,6 +114,7 @@ type serverConfig struct {
 	Connect              time.Duration `yaml:"connect"`
 	UpstreamReply        time.Duration `yaml:"upstream_reply"`
 	Shutdown             time.Duration `yaml:"shutdown"`
+	WatchConfig          bool          `yaml:"watch_config"`
 }
 
 // Default is the configuration of an empty file; it has no routes.

@@ -22,6 +22,6 @@
 // the YAML. validate.go checks what it says, listen.go of listeners, upstream.go
 // of upstreams, oauth2.go of tokens in place of a password, address.go of what is
 // host:port, mistake.go says what is wrong. try.go tries what will be written to,
-// warn.go looks who else can read it. ready.go makes what policy and proxy take,
+// warn.go looks who else can read it, mark.go tells whether it has changed. ready.go makes what policy and proxy take,
 // secret.go fetches the passwords for it.
 package config
