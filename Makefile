@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 SHELL = bash
 .SHELLFLAGS = -euo pipefail -c
 
-CHECKS = fmt tidy vet staticcheck shellcheck fuzz packages release race test
+CHECKS = fmt tidy vet staticcheck shellcheck fuzz packages image compose release race test
 
 .PHONY: help check $(CHECKS)
 
@@ -37,6 +37,12 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 packages: ## packages and units of this machine; needs lintian, rpm, bsdtar, systemd-analyze
 	deploy/package/check
+
+image: ## the image of this machine, built twice; needs buildah
+	deploy/container/check
+
+compose: ## the compose files, read by compose's own library
+	cd deploy/compose/test && go vet ./... && go test ./...
 
 release: ## all that a release has, in dist/; sends nothing
 	deploy/package/release
