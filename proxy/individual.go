@@ -281,7 +281,7 @@ func (r *run) result() reply {
 		_, why = enhanced(r.left[again])
 	}
 	switch {
-	case r.sent == all:
+	case r.sent == all && r.over == "": // where the last copy was not noted, the send is unfinished
 		return r.finish(outcomeAccepted, ownReply(replyCopies, all))
 	case why != "":
 		return r.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))

@@ -24,6 +24,9 @@
 //     expiry, an eviction or a flush, can have a recipient get a second copy, and
 //     never none. A process that is killed between a copy and its note doubles
 //     that one copy (RFC 1047); so does a note that fails for good.
+//   - A send that all its recipients have is known by its Message-ID alone: the note
+//     of the last copy forgets the content in the same step. Whatever happens to the
+//     process or the store behind that, no message with this text is swallowed.
 //   - A recipient that no record has is to be served, whoever else of the message
 //     has been: mail servers group anew who is left.
 //   - A send may run in parts, each for some of the recipients: a mail server

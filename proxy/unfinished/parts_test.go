@@ -67,7 +67,7 @@ func TestAFinishedPartDoesNotForgetAnother(t *testing.T) {
 // The record began with the first part's first copy, whatever other parts do.
 func TestPartsDoNotProlong(t *testing.T) {
 	onAllStores(t, func(t *testing.T, b *bench) {
-		one := b.begin(news, everybody[0])
+		one := b.begin(news, everybody[0], "d@x.example")
 		accept(t, one, everybody[0])
 		b.advance(20 * time.Minute)
 		two := b.begin(news, everybody[1:]...)

@@ -144,8 +144,9 @@ func (s *Send) Has(recipient string) bool {
 // Accepted notes that a recipient got a copy. When it returns nil, that
 // survives the process (bolt, redis). It needs no room in the store. On an error
 // the Send keeps it and tries again with the next Accepted and at Leave; nothing
-// more should be sent. It does its work even where ctx is done, since the copy is
-// out, and takes a few seconds at most on a redis. An error that is ErrRunning
+// more should be sent. With the last recipient the content is forgotten, and the send
+// known by its Message-ID alone until Finish. It does its work even where ctx is done,
+// since the copy is out, and takes a few seconds at most on a redis. An error that is ErrRunning
 // says that all is noted, but that another replica runs the send now: it had not
 // heard of this one for 30 s.
 func (s *Send) Accepted(ctx context.Context, recipient string) error {
@@ -153,7 +154,13 @@ func (s *Send) Accepted(ctx context.Context, recipient string) error {
 	for _, r := range s.records {
 		r.note(recipient)
 	}
-	if err := s.apply(context.WithoutCancel(ctx), s.pending()); err != nil {
+	changes := s.pending()
+	if last := len(changes) - 1; last > 0 && len(s.due) == 0 && s.owned() == nil {
+		// In the same step: were it left to Finish, and this process killed by then, or
+		// the store away, the next message with this text would be swallowed.
+		changes[last] = s.records[last].forgotten()
+	}
+	if err := s.apply(context.WithoutCancel(ctx), changes); err != nil {
 		return err
 	}
 	return s.owned()

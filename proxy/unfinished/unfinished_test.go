@@ -183,6 +183,24 @@ func TestARecordThatExpiresDuringASendIsMadeAnew(t *testing.T) {
 	}
 }
 
+// The process is killed, or the store is away, when all have a copy and before the
+// send is forgotten. The client has heard of it, or tries again under the same
+// Message-ID; the next message with this text is another one.
+func TestASendThatWasNeverFinishedDoesNotSwallowTheNextWithItsText(t *testing.T) {
+	onAllStores(t, func(t *testing.T, b *bench) {
+		b.try(news, everybody[0])
+		s := b.begin(news)
+		accept(t, s, everybody[1:]...)
+		s.ended = true
+		if err := s.lock.end(t.Context()); err != nil { // as after 30 s
+			t.Fatal(err)
+		}
+		equal(t, "the next message", b.has(again, everybody...), "")
+		equal(t, "the same message", b.has(news, everybody...), strings.Join(everybody, " "))
+		b.checkSize()
+	})
+}
+
 func TestAFinishedSendIsForgotten(t *testing.T) {
 	onAllStores(t, func(t *testing.T, b *bench) {
 		b.try(news, everybody[0])
