@@ -32,6 +32,7 @@ const (
 	prefix = "sendguard:unfinished:"
 	// redisTimeout bounds each operation, retries included.
 	redisTimeout = 3 * time.Second
+	retryPause   = 200 * time.Millisecond
 )
 
 // applyScript makes changes to sets, one for each key. A recipient that was ever
@@ -85,6 +86,9 @@ func newRedisStore(options *redis.Options) *redisStore {
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = redisTimeout, redisTimeout, redisTimeout
 	options.ContextTimeoutEnabled = true
 	options.DialerRetries = 1 // the commands are tried again
+	// A server that is started anew is back before a copy would go unnoted.
+	options.MinRetryBackoff, options.MaxRetryBackoff = retryPause, retryPause
+	options.MaxRetries = int(redisTimeout/retryPause) * 3 / 4 // then the error says more than that time is up
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &redisStore{client: redis.NewClient(options), options: options, lease: lease, key: newSecret()}

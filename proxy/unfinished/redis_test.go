@@ -118,6 +118,25 @@ func TestWhatAServerThatWasAwayMissedIsWrittenLater(t *testing.T) {
 	leave(t, s)
 }
 
+func TestACopyIsNotedByAServerThatIsStartedAnew(t *testing.T) {
+	server := startRedis(t)
+	s := begin(t, server.open(t), news)
+	accept(t, s, everybody[0])
+	server.stop()
+	noted := make(chan error, 1)
+	go func() { noted <- s.Accepted(t.Context(), everybody[1]) }()
+	select {
+	case err := <-noted:
+		t.Fatalf("it gave up at once: %v", err)
+	case <-time.After(500 * time.Millisecond): // so long a start takes
+	}
+	server.start()
+	if err := <-noted; err != nil {
+		t.Fatal(err)
+	}
+	leave(t, s)
+}
+
 func TestAServerThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
 	t.Parallel() // with others that wait
 
