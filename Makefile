@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 SHELL = bash
 .SHELLFLAGS = -euo pipefail -c
 
-CHECKS = fmt tidy vet staticcheck shellcheck fuzz packages image compose release race test
+CHECKS = fmt tidy vet staticcheck shellcheck fuzz packages image compose kubernetes release race test
 
 .PHONY: help check $(CHECKS)
 
@@ -46,6 +46,9 @@ compose: ## the compose files, read by compose's own library
 
 release: ## all that a release has, in dist/; sends nothing
 	deploy/package/release
+
+kubernetes: ## the manifests, against the API's types and the guard; go run fetches and builds kustomize
+	cd deploy/kubernetes/test && go vet . && go run $(STATICCHECK) . && go test .
 
 race: ## the tests with the race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race ./...
