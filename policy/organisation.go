@@ -44,6 +44,10 @@ func (o *organisations) isNew(domain []byte) bool {
 	return true
 }
 
+// IsPersonal reports whether a domain, in lower case, is that of a provider of
+// personal mailboxes: nobody's own.
+func IsPersonal(domain string) bool { return isPersonal(nil, []byte(domain)) }
+
 // isPersonal reports a provider of personal mailboxes.
 func isPersonal(more mail.DomainSet, domain []byte) bool {
 	if _, ok := personalDomains[string(domain)]; ok {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,16 +25,38 @@ func Find(named string) (string, error) {
 		return env, nil
 	}
 	var tried []string
-	if dir, err := os.UserConfigDir(); err == nil {
-		tried = append(tried, filepath.Join(dir, "sendguard", "config.yaml"))
+	if path, err := personalPath(); err == nil {
+		tried = append(tried, path)
 	}
-	tried = append(tried, "/etc/sendguard/config.yaml")
+	tried = append(tried, systemPath)
 	for _, path := range tried {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
 	}
 	return "", &Mistake{format: "no configuration file: looked for %s; name one with --config", args: []any{strings.Join(tried, " and ")}}
+}
+
+// systemPath is where a guard of the system has its configuration.
+const systemPath = "/etc/sendguard/config.yaml"
+
+func personalPath() (string, error) {
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "sendguard", "config.yaml"), err
+}
+
+// Place returns the absolute path at which a new configuration is found by Find, for
+// the account that this process runs as: the one that was named, or the person's own,
+// or as root the system's, unless root's own would be found before it.
+func Place(named string) (string, error) {
+	if named = cmp.Or(named, os.Getenv("SENDGUARD_CONFIG")); named != "" {
+		return filepath.Abs(named)
+	}
+	own, err := personalPath()
+	if _, missing := os.Stat(own); os.Geteuid() == 0 && (err != nil || missing != nil) {
+		return systemPath, nil
+	}
+	return own, err
 }
 
 // Load reads and checks the configuration. The error has a line for each
