@@ -34,6 +34,9 @@ func (m Launchd) Install(s Service) (Plan, error) {
 	}
 	p := Plan{Notes: []string{undo(s.System)}}
 	if s.System {
+		for _, path := range s.Readable { // the account may have no group of its own
+			p.Steps = append(p.Steps, command("chmod", "+a", launchdAccount+" allow read", path))
+		}
 		p.Steps = append(p.Steps, Command{
 			Args:  []string{"sudo", "-u", launchdAccount, s.Program, "config", "--config", s.Config},
 			Quiet: true,

@@ -23,6 +23,9 @@ type Service struct {
 	Program string // absolute path
 	Config  string // absolute path
 	System  bool   // with the machine, not with the login of a person
+	// Readable are files that the account of a service of the system is to be given
+	// the right to read. Who writes them knows them; others give it by hand.
+	Readable []string
 }
 
 // A Manager makes plans for one system.

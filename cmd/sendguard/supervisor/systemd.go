@@ -54,7 +54,7 @@ func (m Systemd) Install(s Service) (Plan, error) {
 		if err != nil {
 			return Plan{}, err
 		}
-		p.Steps = append(account, checkAsAccount(s))
+		p.Steps = append(append(account, readable(s)...), checkAsAccount(s))
 	} else {
 		p.Notes = append(p.Notes, "It starts when you log in. To have it run while you are not: loginctl enable-linger")
 	}
@@ -69,9 +69,17 @@ func (m Systemd) enablePackaged(s Service) (Plan, error) {
 		return Plan{}, errors.New(PackagedUnit + " is of a package and starts /usr/bin/sendguard with /etc/sendguard/config.yaml: for another program or configuration remove the package, or use systemctl edit sendguard")
 	}
 	return Plan{
-		Steps: []Step{checkAsAccount(s), m.ctl(true, "enable", unitName), m.ctl(true, "restart", unitName)},
+		Steps: append(readable(s), checkAsAccount(s), m.ctl(true, "enable", unitName), m.ctl(true, "restart", unitName)),
 		Notes: []string{"The unit is that of the package.", undo(true)},
 	}, nil
+}
+
+// readable lets the account of the service read files, by its group.
+func readable(s Service) (steps []Step) {
+	for _, path := range s.Readable {
+		steps = append(steps, command("chgrp", Name, path), command("chmod", "g+r", path))
+	}
+	return steps
 }
 
 // checkAsAccount has the account of the service check the configuration: what

@@ -29,16 +29,18 @@ func (m Windows) Install(s Service) (Plan, error) {
 // each word of a path with blanks for a program (CWE-428).
 func (m Windows) service(s Service) Plan {
 	line := quoteWindows(s.Program) + " " + arguments(s)
+	steps := []Step{
+		attempt("net.exe", "stop", Name),
+		attempt("sc.exe", "delete", Name),
+		command("sc.exe", "create", Name, "binPath=", line, "start=", "delayed-auto", "obj=", windowsAccount, "DisplayName=", Name),
+		command("sc.exe", "description", Name, "sendguard, the guard before the mail server"),
+		command("sc.exe", "failure", Name, "reset=", "86400", "actions=", "restart/1000/restart/10000/restart/60000"),
+	}
+	for _, path := range append([]string{s.Config}, s.Readable...) {
+		steps = append(steps, command("icacls.exe", path, "/grant", windowsAccount+":R"))
+	}
 	return Plan{
-		Steps: []Step{
-			attempt("net.exe", "stop", Name),
-			attempt("sc.exe", "delete", Name),
-			command("sc.exe", "create", Name, "binPath=", line, "start=", "delayed-auto", "obj=", windowsAccount, "DisplayName=", Name),
-			command("sc.exe", "description", Name, "sendguard, the guard before the mail server"),
-			command("sc.exe", "failure", Name, "reset=", "86400", "actions=", "restart/1000/restart/10000/restart/60000"),
-			command("icacls.exe", s.Config, "/grant", windowsAccount+":R"),
-			command("net.exe", "start", Name),
-		},
+		Steps: append(steps, command("net.exe", "start", Name)),
 		Notes: []string{undo(true), "Whether others can write to the folders of program and configuration was not checked."},
 	}
 }
