@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/mail"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"sendguard/cmd/sendguard/archive"
@@ -26,6 +27,7 @@ const worstShown = 10
 // A summary counts, so that a person can choose a limit.
 type summary struct {
 	out      io.Writer
+	folder   string       // file names are told from there on
 	limit    policy.Limit // in force
 	internal bool         // there are internal domains
 	messages int
@@ -125,7 +127,8 @@ func (s *summary) printWorst() {
 	fmt.Fprint(t, "  visible\tdate\tshown in\tfile\n")
 	for _, c := range s.worst {
 		e := c.verdict.Exposure
-		fmt.Fprintf(t, "  %7d\t%s\t%s\t%s\n", e.Visible, dateOf(c.header), shownIn(e), printable(c.file))
+		file := strings.TrimPrefix(c.file, s.folder)
+		fmt.Fprintf(t, "  %7d\t%s\t%s\t%s\n", e.Visible, dateOf(c.header), shownIn(e), printable(file))
 	}
 	t.Flush()
 }
