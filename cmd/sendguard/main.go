@@ -74,7 +74,7 @@ Try it without any configuration:   sendguard demo`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().String("config", "", "configuration file (default $SENDGUARD_CONFIG, sendguard/config.yaml\nin the user's configuration folder, /etc/sendguard/config.yaml)")
-	root.AddCommand(serveCommand(), loginCommand(), logoutCommand(), reloadCommand(), checkCommand(), configCommand(), userCommand(), certCommand(), demoCommand(), healthcheckCommand(), serviceCommand(), manualCommand(), versionCommand())
+	root.AddCommand(serveCommand(), loginCommand(), logoutCommand(), reloadCommand(), checkCommand(), configCommand(), userCommand(), certCommand(), demoCommand(), healthcheckCommand(), setupCommand(), serviceCommand(), manualCommand(), versionCommand())
 	return root
 }
 

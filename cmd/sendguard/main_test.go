@@ -19,6 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	resolver = noDNS
 	if os.Getenv(asChild) != "" {
 		main()
 	}

@@ -186,6 +186,12 @@ func (s *screen) Write(b []byte) (int, error) {
 // login signs in with a browser, and returns what the command shows.
 func (s *oauthSetup) login(more ...string) (status int, stdout, stderr string) {
 	s.t.Helper()
+	return s.browse(append([]string{"login", "--config", s.config}, more...)...)
+}
+
+// browse carries out a command that has a person sign in with a browser.
+func (s *oauthSetup) browse(args ...string) (status int, stdout, stderr string) {
+	s.t.Helper()
 	s.t.Setenv("PATH", s.t.TempDir()) // no browser of this machine's opens
 	shown := &screen{address: make(chan string, 1)}
 	var errs bytes.Buffer
@@ -204,7 +210,7 @@ func (s *oauthSetup) login(more ...string) (status int, stdout, stderr string) {
 		case <-ctx.Done():
 		}
 	})
-	status = run(ctx, append([]string{"login", "--config", s.config}, more...), shown, &errs)
+	status = run(ctx, args, shown, &errs)
 	cancel()
 	browsing.Wait()
 	return status, shown.text.String(), errs.String()
