@@ -9,15 +9,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 
 	"sendguard/cmd/sendguard/config"
+	"sendguard/cmd/sendguard/setup/dnstest"
 )
 
 // terminal opens a terminal (pty(7)): what is written to keys is typed there.
@@ -250,7 +251,9 @@ func TestSetupShowsWhatTheDNSSaysBeforeItIsTrusted(t *testing.T) {
 	newHome(t)
 	good, ca := withAuthority(t)
 	s := newSubmission(t, good)
-	resolver = dnsNaming(t, s.addr)
+	_, port, _ := net.SplitHostPort(s.addr)
+	at, _ := strconv.ParseUint(port, 10, 16)
+	resolver = dnstest.Zone{"_submission._tcp.firm.example": {dnstest.SRV(0, "localhost.", uint16(at))}}.Serve(t)
 	defer func() { resolver = noDNS }()
 	rest := []string{"--ca-file", ca, "--auth", "relay", "--internal", "none", "--limit", "3", "--client", "other", "--service", "none"}
 	status, stdout, stderr := command(t, append([]string{"setup", "--yes", "--account", "me@firm.example"}, rest...)...)
@@ -276,42 +279,4 @@ func TestSetupShowsWhatTheDNSSaysBeforeItIsTrusted(t *testing.T) {
 	if text, err := os.ReadFile(os.Getenv("SENDGUARD_CONFIG")); !strings.Contains(string(text), "address: localhost:") {
 		t.Errorf("%s %v", text, err)
 	}
-}
-
-// dnsNaming is a DNS on loopback that says that mail is submitted to the port of
-// address, at localhost.
-func dnsNaming(t *testing.T, address string) *net.Resolver {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(address)
-	record := dnsmessage.SRVResource{Target: dnsmessage.MustNewName("localhost.")}
-	fmt.Sscan(port, &record.Port)
-	done := make(chan struct{})
-	t.Cleanup(func() { conn.Close(); <-done })
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			var m dnsmessage.Message
-			if m.Unpack(b[:n]) != nil {
-				continue
-			}
-			m.Response, m.Additionals = true, nil
-			if q := m.Questions[0]; strings.HasPrefix(q.Name.String(), "_submission._tcp.") {
-				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &record}}
-			}
-			reply, _ := m.Pack()
-			conn.WriteTo(reply, from)
-		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
 }
