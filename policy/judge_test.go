@@ -165,3 +165,30 @@ func TestABareNewlineIsFoundHoweverTheTextIsCut(t *testing.T) {
 		}
 	}
 }
+
+// That line is fed with the header, and is no field.
+func TestABareNewlineBehindAnEmptyHeaderIsRefused(t *testing.T) {
+	settings := map[string]Settings{
+		"header alone":     {Limits: NoLimits(), Action: Reject, BareNewline: RejectBare},
+		"bodies inspected": {Limits: Limits{InBody: 25}, InspectBody: true, Action: Reject, BareNewline: RejectBare},
+		"copies":           {Limits: NoLimits(), Action: Individual, BareNewline: RejectBare},
+		"nothing":          {Limits: NoLimits(), InspectBody: true, Action: Allow, BareNewline: RejectBare},
+	}
+	for name, s := range settings {
+		p, err := New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line, want := range map[string]Reason{"x\n.\r\n": ReasonBareNewline, "x\ry\r\n": ReasonBareNewline, "\n\r\n": ReasonBareNewline, "\r\n": ReasonNone, "x\r\n": ReasonNone, "x": ReasonNone} {
+			for _, body := range []string{"", "hello\r\n"} {
+				j := p.NewJudge(Envelope{})
+				j.Header([]byte("\r\n" + line))
+				j.Body([]byte(body))
+				if v := j.End(); v.Reason != want {
+					t.Errorf("%s, %q and %q: %s", name, line, body, summary(&v))
+				}
+				j.Close()
+			}
+		}
+	}
+}

@@ -112,6 +112,26 @@ func sendSequence(t *testing.T, mode policy.BareNewline, seq string, midBody boo
 	}
 }
 
+// The line behind an empty header is in no header and in no body, for some readers.
+func TestABareNewlineBehindAnEmptyFirstLineIsRefused(t *testing.T) {
+	nothing := func(*setup) {}
+	for name, change := range map[string]func(*setup){"header alone": nothing, "body inspected": inspecting(25), "copies": individual, "bcc": bcc} {
+		u := newUpstream(t)
+		c := newGuard(t, u, change).greeted()
+		for _, line := range []string{"x\n.\r\nMAIL FROM:<evil@there.example>", "x\n.\nMAIL FROM:<evil@there.example>", "x\ry", "x\n", "\n", "\r"} {
+			c.envelope()
+			c.send("\r\n" + line + "\r\n.\r\n")
+			if r := c.reply(); !strings.HasPrefix(r, "550 5.6.0 Not sent: bare CR or LF") {
+				t.Errorf("%s, %q: got %q", name, line, r)
+			}
+			c.cmd("NOOP", "250")
+		}
+		if _, got, _ := u.got(); len(got) > 0 {
+			t.Errorf("%s: upstream got %q", name, got)
+		}
+	}
+}
+
 func TestNormalizeMendsLineEndsAndStuffsWhatItMakes(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\nb\r\n":                             "a\r\nb\r\n",
