@@ -1,6 +1,9 @@
 package proxy
 
-import "strings"
+import (
+	"encoding/base64"
+	"strings"
+)
 
 // An advice is what to do about a refusal that a provider gives when something is
 // switched off, or was not granted.
@@ -40,4 +43,36 @@ func advise(r reply) string {
 		}
 	}
 	return ""
+}
+
+// telling is how many octets of a secret tell of it.
+const telling = 16
+
+// shows reports whether a text has the secret in it, or so much of a long one: as
+// it is, or in base64, wherever in a group of three octets it begins there (RFC 4648
+// section 4).
+func shows(text, secret string) bool {
+	if has(text, secret) {
+		return true
+	}
+	for begin := range 3 {
+		whole := secret[min((3-begin)%3, len(secret)):] // what stands in whole groups
+		if has(text, base64.StdEncoding.EncodeToString([]byte(whole[:len(whole)/3*3]))) {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether a text has another one in it, or a telling piece of it.
+func has(text, other string) bool {
+	if len(other) <= telling {
+		return other != "" && strings.Contains(text, other)
+	}
+	for at := range len(other) - telling + 1 {
+		if strings.Contains(text, other[at:at+telling]) {
+			return true
+		}
+	}
+	return false
 }

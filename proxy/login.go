@@ -143,10 +143,13 @@ var (
 	errInTheClear   = &dialError{kind: faultLogin, text: "the password would travel in the clear"}
 )
 
-// refusedWith is errLoginRefused with what the upstream said, and what to do about
-// it where that is known.
-func refusedWith(r reply) *dialError {
+// refusedWith is errLoginRefused with what the upstream said, unless that repeats
+// the secret, and what to do about it where that is known.
+func refusedWith(r reply, secret string) *dialError {
 	code, words := enhanced(r)
+	if shows(r.text(), secret) {
+		words = "its words repeat the secret"
+	}
 	detail := code
 	if advice := advise(r); advice != "" {
 		detail += ": " + advice
@@ -231,7 +234,7 @@ func (a *account) logIn(u *upstream, secret string) error {
 	offered := u.mechanisms()
 	for _, m := range a.ways {
 		if slices.Contains(offered, string(m.name)) {
-			return u.exchange(m.begin(a.username, secret))
+			return u.exchange(m.begin(a.username, secret), secret)
 		}
 	}
 	return noMechanism(a.ways, offered)
@@ -242,8 +245,8 @@ const (
 	maxAuthLine   = 512 // with an initial response, RFC 4954 section 4
 )
 
-// exchange goes through one login (RFC 4954 section 4).
-func (u *upstream) exchange(c sasl.Client) error {
+// exchange goes through one login (RFC 4954 section 4) with a secret.
+func (u *upstream) exchange(c sasl.Client, secret string) error {
 	mechanism, first, err := c.Start()
 	if err != nil {
 		return errExchange
@@ -264,7 +267,7 @@ func (u *upstream) exchange(c sasl.Client) error {
 			}
 			return nil
 		case r.code >= 500:
-			return refusedWith(r)
+			return refusedWith(r, secret)
 		case r.code >= 400:
 			return errLoginLater
 		case r.code != 334:

@@ -103,6 +103,41 @@ func TestAServerThatRefusesEveryTokenIsLeftAloneForAWhile(t *testing.T) {
 	}
 }
 
+// A server that repeats what it was shown is quoted to nobody: whoever is told that
+// it refused the login is not always who may log in.
+func TestAServerThatRepeatsASecretIsNotQuoted(t *testing.T) {
+	const secret = "tanstaaftanstaaf, and more of it"
+	for what, said := range map[string]string{
+		"as it is":          "no " + secret,
+		"in part":           "no " + secret[3:20] + "...",
+		"in base64":         "no " + b64("\x00tim\x00"+secret),
+		"in base64, begun":  "no " + b64("user=tim\x01auth=Bearer " + secret)[20:56],
+		"in a second line":  "no\r\n535 5.7.8 " + secret,
+		"behind many words": strings.Repeat("no ", 140) + secret[:20],
+	} {
+		for name, login := range map[string]func(*setup){"password": withLogin(secret, nil), "token": newTokens(secret).with} {
+			u := newUpstream(t)
+			u.caps = []string{"AUTH PLAIN XOAUTH2"}
+			u.on = func(line string) string {
+				if strings.HasPrefix(line, "AUTH") {
+					if strings.Contains(said, "\r\n") {
+						return "535-5.7.8 " + said
+					}
+					return "535 5.7.8 " + said
+				}
+				return ""
+			}
+			g := newGuard(t, u, login)
+			c := g.dial()
+			c.want("220")
+			c.cmd("EHLO client.test", "451 4.7.0 Not sent: sendguard cannot log in at 127.0.0.1: it refused the login: 535 5.7.8 its words repeat the secret")
+			if strings.Contains(g.log.String(), secret[3:20]) {
+				t.Errorf("%s, %s: the log has it: %s", what, name, g.log)
+			}
+		}
+	}
+}
+
 func TestWithoutATokenTheClientIsToldToComeBack(t *testing.T) {
 	u, server := takesToken(t, "SECRET")
 	tokens := newTokens("SECRET")
