@@ -131,13 +131,18 @@ func (p *Part) boundaries() []string {
 }
 
 // namedBoundaries are the boundaries that its Content-Type names (RFC 2046 section
-// 5.1.1), without the blanks that none ends with.
-func (p *Part) namedBoundaries() []string {
-	all := parameter(p.types, "boundary")
-	for i, b := range all {
-		all[i] = strings.TrimRight(b, " \t")
+// 5.1.1), without the blanks that none ends with. Comments and quoted pairs in one
+// (RFC 5322 section 3.2) are part of it for some mail clients and not for others.
+func (p *Part) namedBoundaries() (all []string) {
+	for _, named := range parameter(p.types, "boundary") {
+		plain := upTo(skipComments([]byte(named)), "(")
+		for _, b := range []string{named, string(plain), string(unescape([]byte(named)))} {
+			if b = strings.TrimRight(b, " \t"); b != "" && !slices.Contains(all, b) {
+				all = append(all, b)
+			}
+		}
 	}
-	return slices.DeleteFunc(slices.Compact(all), func(b string) bool { return b == "" })
+	return all
 }
 
 // FileNames returns the names that the part would be saved under, in lower case.
