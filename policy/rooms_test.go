@@ -13,7 +13,7 @@ import (
 // TestEveryRoomNamesItsFiles: doc.go is where a reader looks for what lies where,
 // and a file that it does not name is not found. Nor does it name one that is gone.
 func TestEveryRoomNamesItsFiles(t *testing.T) {
-	for _, room := range []string{".", "mail", "body"} {
+	for _, room := range []string{".", "mail", "body", "body/container"} {
 		doc, err := os.ReadFile(filepath.Join(room, "doc.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -41,9 +41,10 @@ func TestEveryRoomNamesItsFiles(t *testing.T) {
 // log, and what reads mail knows nothing of what decides.
 func TestTheRoomsArePureAndLookOneWay(t *testing.T) {
 	for room, own := range map[string][]string{
-		".":      {"sendguard/policy/mail", "sendguard/policy/body"},
-		"./body": {"sendguard/policy/mail"},
-		"./mail": nil,
+		".":                {"sendguard/policy/mail", "sendguard/policy/body"},
+		"./body":           {"sendguard/policy/mail", "sendguard/policy/body/container"},
+		"./body/container": nil,
+		"./mail":           nil,
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{join .Imports "\n"}}`, room).Output()
 		if err != nil {
