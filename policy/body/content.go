@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"sendguard/policy/body/container"
 	"sendguard/policy/mail"
 )
 
@@ -13,6 +14,7 @@ import (
 type content struct {
 	scan  *Counter
 	part  mail.Part
+	level int    // it stands inside of so many containers
 	start []byte // until it is known how it is read
 	known bool
 	to    []io.WriteCloser // none where it is not read
@@ -24,6 +26,12 @@ const maxStart = 1 << 10
 // Write takes content, cut anywhere; it cannot fail.
 func (c *content) Write(p []byte) (int, error) {
 	rest := p
+	if c.level == 0 {
+		c.scan.bounds.Sent(len(p))
+	}
+	if c.scan.bounds.Done() {
+		return len(p), nil
+	}
 	if !c.known {
 		n := min(len(p), maxStart-len(c.start))
 		c.start, rest = append(c.start, p[:n]...), p[n:]
@@ -54,21 +62,28 @@ func (c *content) decide() {
 	c.known = true
 	if start := withoutZeros(c.start); c.isRead(start) {
 		for _, open := range c.readers(bytes.ToLower(start)) {
-			to := c.part.Text(open)
-			to.Write(c.start)
-			c.to = append(c.to, to)
+			c.to = append(c.to, c.part.Text(open))
 		}
+	}
+	if isOLE(c.start) {
+		c.to = append(c.to, newStringsScanner(c.scan, c.scan.bounds.Encrypted))
+	}
+	if to := c.container(); to != nil {
+		c.to = append(c.to, to)
+	}
+	for _, to := range c.to {
+		to.Write(c.start)
 	}
 	c.start = nil
 }
 
-// isRead reports content that is looked into. What says that it is text is shown as
-// text, whatever it holds. An invitation lists its guests by nature.
+// isRead reports content that is looked into as it is. What says that it is text is
+// shown as text, whatever it holds. An invitation lists its guests by nature.
 func (c *content) isRead(start []byte) bool {
 	if c.part.IsA("text/calendar") || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
 		return false
 	}
-	return c.part.IsText() || !isBinary(start)
+	return c.part.IsText() || !isBinary(start) && !container.Begins(c.start)
 }
 
 // readers take content in UTF-8, by its start in lower case. Text that is HTML is
@@ -80,7 +95,9 @@ func (c *content) readers(start []byte) (all []func() io.WriteCloser) {
 	}
 	page := c.part.IsA("text/html", "application/xhtml+xml")
 	if page || isHTML(start) {
-		all = append(all, func() io.WriteCloser { return newHTMLScanner(c.scan) })
+		all = append(all, func() io.WriteCloser { return newHTMLScanner(c.scan, false) })
+	} else if isXML(start) {
+		all = append(all, func() io.WriteCloser { return newHTMLScanner(c.scan, true) })
 	}
 	if len(all) == 0 || !page && c.part.IsText() {
 		all = append(all, text)

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"io"
 
+	"sendguard/policy/body/container"
 	"sendguard/policy/mail"
 )
 
@@ -22,15 +23,18 @@ type Counter struct {
 	key     []byte       // of the address at hand
 	shown   *textScanner // of a field of an attached message that shows addresses
 	words   bareWords
+	bounds  *container.Bounds
+	inside  int // of so many containers is what is read at this moment
 }
 
 // NewCounter takes the addresses that do not count: the sender's own, and those
 // that every recipient sees in the header. known reports domains whose addresses
-// count as bare words, whatever they look like.
-func NewCounter(inSight *mail.AddressSet, known func(domain []byte) bool) *Counter {
-	s := &Counter{words: bareWords{known: known}}
+// count as bare words, whatever they look like. take is asked before so many bytes
+// are held for a container; nil: there is enough. The Counter must be closed.
+func NewCounter(inSight *mail.AddressSet, known func(domain []byte) bool, take func(bytes int) bool) *Counter {
+	s := &Counter{words: bareWords{known: known}, bounds: container.NewBounds(take)}
 	for key := range inSight.All() {
-		s.inSight.add(hashOf(key))
+		s.inSight.add(hashOf(key), false)
 	}
 	return s
 }
@@ -39,7 +43,30 @@ func NewCounter(inSight *mail.AddressSet, known func(domain []byte) bool) *Count
 // MaxCount+1 where that are too many to be counted. It never falls.
 func (s *Counter) Count() int { return s.found.n }
 
-// Memory returns how many bytes are held for what was found.
+// TooLarge reports whether the containers of the message went over their bounds: what
+// was found up to there is all that counts. atEnd says that the message has ended.
+func (s *Counter) TooLarge(atEnd bool) bool {
+	return s.bounds.Over() || atEnd && s.bounds.OverAtEnd()
+}
+
+// Starved reports whether there was no memory for a container. Nothing that the
+// Counter says holds then.
+func (s *Counter) Starved() bool { return s.bounds.Starved() }
+
+// Close ends what is open, whether the message has ended or not.
+func (s *Counter) Close() { s.bounds.Close() }
+
+// Containers are what was in the containers of a message.
+type Containers struct {
+	container.Found
+	Addresses int // distinct ones, of those that Count tells
+}
+
+// Containers returns what was found in containers so far.
+func (s *Counter) Containers() Containers { return Containers{s.bounds.Found(), s.found.marked} }
+
+// Memory returns how many bytes are held for what was found. What containers take is
+// asked for.
 func (s *Counter) Memory() int { return s.inSight.memory() + s.found.memory() }
 
 // Delimiter ends what stood before it.
@@ -98,4 +125,4 @@ func (s *Counter) candidate(local, domain []byte, bare bool) uint64 {
 	return 0
 }
 
-func hashOf(key []byte) uint64 { return max(maphash.Bytes(mail.HashSeed, key), 1) }
+func hashOf(key []byte) uint64 { return max(maphash.Bytes(mail.HashSeed, key)&^mark, 2) }

@@ -18,7 +18,7 @@ func own() *mail.AddressSet {
 	return set
 }
 
-func newCounter() *Counter { return NewCounter(own(), func([]byte) bool { return false }) }
+func newCounter() *Counter { return NewCounter(own(), func([]byte) bool { return false }, nil) }
 
 // counted is a walk through a message with a counter that listens.
 type counted struct {
@@ -30,6 +30,11 @@ func newCounted(header string) counted {
 	h := mail.ParseHeader([]byte(header))
 	c := newCounter()
 	return counted{mail.NewWalk(&h, c), c}
+}
+
+func (c counted) Close() {
+	c.Walk.Close()
+	c.Counter.Close()
 }
 
 func (c counted) Count() int {

@@ -13,10 +13,12 @@
 //     none.
 //   - The count never falls, and the same bytes have the same count, however they
 //     are cut.
-//   - No goroutine is begun.
+//   - Nothing runs beside its caller. What is open is ended by Close.
 //
 // counter.go listens to the walk, and hashset.go holds what was found. content.go
-// says how the bytes of a part are read: text.go reads text line by line, and
-// html.go HTML. search.go looks for what has the form of an address, messageid.go
+// says how the bytes of a part are read: text.go reads text line by line, html.go HTML,
+// xml.go what is else in XML, and ole.go the strings in old files of Office. unpack.go
+// has the members of zip and gzip files read like parts; the package container beside
+// it unpacks them. search.go looks for what has the form of an address, messageid.go
 // tells the names of messages from it, and bareword.go says where a bare word is one.
 package body

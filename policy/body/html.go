@@ -17,12 +17,16 @@ import (
 //
 // What is in comments, styles and scripts is read as text, too, apart from the rest:
 // some mail clients show the one or the other. No tag begins there.
+//
+// XML is read the same way, but for its tags: see endXMLTag.
 type htmlScanner struct {
+	xml    bool
 	text   *textScanner
 	hidden *textScanner // that is not shown by all
 	state  htmlState
 	tag    []byte // from its < on, as far as it matters; of what is hidden, its last bytes
 	end    string // what stands before the > that ends what is hidden
+	told   int    // so much of the tag was passed on already
 	quote  byte   // that is open in the tag
 	value  bool   // an = was the last that the tag said
 }
@@ -39,8 +43,8 @@ const (
 // maxTag is what is held of a tag. Longer ones hold pictures.
 const maxTag = 4 << 10
 
-func newHTMLScanner(s *Counter) *htmlScanner {
-	return &htmlScanner{text: &textScanner{scan: s, html: true}, hidden: &textScanner{scan: s, html: true}}
+func newHTMLScanner(s *Counter, xml bool) *htmlScanner {
+	return &htmlScanner{xml: xml, text: &textScanner{scan: s, html: true}, hidden: &textScanner{scan: s, html: true}}
 }
 
 // Write takes HTML, cut anywhere; it cannot fail.
@@ -85,9 +89,7 @@ func (h *htmlScanner) inTag(p []byte) int {
 			i += n
 		}
 		c := p[i]
-		if len(h.tag) < maxTag {
-			h.tag = append(h.tag, c)
-		}
+		h.hold(p[i : i+1])
 		switch {
 		case h.quote != 0:
 			h.quote = 0
@@ -108,6 +110,9 @@ func (h *htmlScanner) inTag(p []byte) int {
 
 // hold goes on with the tag at hand, as far as it matters.
 func (h *htmlScanner) hold(p []byte) {
+	if h.xml && len(h.tag)+len(p) > maxTag {
+		h.tellTag()
+	}
 	h.tag = append(h.tag, p[:min(len(p), maxTag-len(h.tag))]...)
 }
 
@@ -185,6 +190,10 @@ func (h *htmlScanner) endTag() {
 		n++
 	}
 	name := inside[:n]
+	if h.xml {
+		h.endXMLTag(name)
+		return
+	}
 	if bytes.IndexByte(name, '@') >= 0 { // <ann@example.org>, its < not encoded
 		h.text.Write(h.tag)
 		return
@@ -239,7 +248,7 @@ func (h *htmlScanner) link() {
 
 // seam marks where two words may meet.
 func (h *htmlScanner) seam() {
-	if len(h.text.line) > 0 {
+	if n := len(h.text.line); n > 0 && h.text.line[n-1] != seam {
 		h.text.Write(oneSeam)
 	}
 }

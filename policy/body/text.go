@@ -121,7 +121,7 @@ func (t *textScanner) text(line []byte) {
 	line = t.ids.skip(line, !t.goesOn)
 	search(line, t.note)
 	shown := t.hashes
-	if t.html && bytes.IndexByte(line, seam) >= 0 {
+	if bytes.IndexByte(line, seam) >= 0 {
 		search(bytes.ReplaceAll(line, oneSeam, nil), t.note)
 		if joined := t.hashes[len(shown):]; len(joined) >= len(shown) {
 			shown = joined
@@ -138,12 +138,15 @@ func (t *textScanner) note(local, domain []byte, bare bool) {
 }
 
 func (t *textScanner) add(hashes []uint64) {
+	if t.scan.bounds.Over() {
+		return
+	}
 	for _, hash := range hashes {
-		t.scan.found.add(hash)
+		t.scan.found.add(hash, t.scan.inside > 0)
 	}
 }
 
-// A seam stands in a line of HTML where a tag may or may not part two words. It is
+// A seam stands in a line of HTML or XML where a tag may or may not part two words. It is
 // among the bytes that end a word. Of both readings of a line, the one that shows more
 // addresses counts: some people write ann<b>@</b>example.org, and lists have their
 // addresses in <span> beside each other.

@@ -20,7 +20,7 @@ func TestWhatReadsAPartHoldsLittle(t *testing.T) {
 	} {
 		for _, isHTML := range []bool{false, true} {
 			s := &textScanner{scan: newCounter()}
-			h := newHTMLScanner(s.scan)
+			h := newHTMLScanner(s.scan, false)
 			for line := range strings.Lines(text) {
 				for len(line) > 0 { // in the pieces that a walk passes on
 					piece := line[:min(len(line), 16<<10)]

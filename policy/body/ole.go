@@ -1,0 +1,106 @@
+package body
+
+import "bytes"
+
+// isOLE reports what begins like a compound file ([MS-CFB] section 2.2): xls, doc, ppt
+// and msg. Encrypted files of Office are such ones, too.
+func isOLE(start []byte) bool {
+	return bytes.HasPrefix(start, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
+}
+
+// A stringsScanner reads the strings in a file that is no text, as they stand there:
+// those in one byte a character, and those in UTF-16LE wherever they begin. What ends
+// a string may be the length of the next one and look like a letter, so before the
+// last one stands a seam.
+type stringsScanner struct {
+	narrow, wide run
+	last         byte // of the input, if it may be half a character of UTF-16
+	half         bool
+	isEncrypted  bool
+	encrypted    func() // called once where the file says that it is
+}
+
+func newStringsScanner(s *Counter, encrypted func()) *stringsScanner {
+	return &stringsScanner{
+		narrow:    run{to: &textScanner{scan: s}},
+		wide:      run{to: &textScanner{scan: s}},
+		encrypted: encrypted,
+	}
+}
+
+// encryptedStream is the name of the stream that holds an encrypted file ([MS-OFFCRYPTO]
+// section 2.3.1).
+const encryptedStream = "EncryptedPackage"
+
+// Write takes the next piece; it cannot fail.
+func (s *stringsScanner) Write(p []byte) (int, error) {
+	for _, c := range p {
+		isText := c >= ' ' && c != 0x7f || c == '\t'
+		switch {
+		case isText:
+			s.narrow.add(c)
+		default:
+			s.narrow.end(c == 0)
+		}
+		switch {
+		case c == 0 && s.half:
+			s.wide.add(s.last)
+			s.half = false
+		default:
+			if s.half || !isText {
+				s.endWide()
+			}
+			s.last, s.half = c, isText
+		}
+	}
+	return len(p), nil
+}
+
+// endWide ends a string in UTF-16.
+func (s *stringsScanner) endWide() {
+	if bytes.HasPrefix(s.wide.held, []byte(encryptedStream)) && !s.isEncrypted {
+		s.isEncrypted = true
+		s.encrypted()
+	}
+	s.wide.end(true)
+}
+
+// Close ends the file.
+func (s *stringsScanner) Close() error {
+	s.narrow.end(true)
+	s.endWide()
+	return nil
+}
+
+// A run is a string that has not ended.
+type run struct {
+	to     *textScanner
+	held   []byte
+	passed bool // some of it was
+}
+
+const (
+	maxRun = 256 // more is passed on before the end
+	minRun = len("a@b.de")
+)
+
+func (r *run) add(c byte) {
+	if len(r.held) == maxRun {
+		r.to.Write(r.held[:maxRun-1])
+		r.held = append(r.held[:0], r.held[maxRun-1])
+		r.passed = true
+	}
+	r.held = append(r.held, c)
+}
+
+// end ends the string, whose last character may be none.
+func (r *run) end(doubtful bool) {
+	if n := len(r.held) - 1; r.passed || n >= minRun-1 {
+		r.to.Write(r.held[:n])
+		if doubtful {
+			r.to.Write(oneSeam)
+		}
+		r.to.Write(append(r.held[n:], '\n'))
+	}
+	r.held, r.passed = r.held[:0], false
+}
