@@ -29,7 +29,8 @@
 //     and those that every recipient sees in the header as it goes out.
 //   - The envelope does not count. Fifty recipients in the envelope with one
 //     address in the header is Bcc, the right practice.
-//   - No goroutine is begun.
+//   - Nothing runs beside the caller: what unpacks a container is a coroutine that runs
+//     while a Judge is fed. Close ends it, on whatever path.
 //
 // The package mail beside it reads messages, the package body counts what bodies
 // show; neither knows of verdicts.

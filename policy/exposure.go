@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 
+	"sendguard/policy/body"
 	"sendguard/policy/mail"
 )
 
@@ -17,7 +18,13 @@ type Exposure struct {
 	Organisations int
 	Fields        []FieldCount
 	Body          int // distinct addresses in the body, where they were counted
+	Containers    Containers
 }
+
+// Containers are what was in the archives, compressed files, spreadsheets and documents
+// of a message: how many there were, what of them was not read, and how many distinct
+// addresses of the body they show.
+type Containers = body.Containers
 
 // A FieldCount is how many of the visible addresses a field shows that no
 // field before it did; Fields adds up to Visible.

@@ -14,7 +14,7 @@ func (j *Judge) startWalk() {
 		listeners = append(listeners, j.invitation)
 	}
 	if j.left.limit != Unlimited || j.envelope.Measure && j.policy.InspectBody {
-		j.counter = body.NewCounter(j.decision.inSight(), j.policy.isKnown)
+		j.counter = body.NewCounter(j.decision.inSight(), j.policy.isKnown, j.envelope.Take)
 		listeners = append(listeners, j.counter)
 	}
 	if j.hasCopies() {
@@ -42,7 +42,7 @@ func (j *Judge) listen(piece []byte) {
 // heard decides by what was found in the body so far. bare says that a CR or LF
 // stands alone at its end, before rest.
 func (j *Judge) heard(rest []byte, bare bool) {
-	if j.counter != nil && j.left.stopsAt(j.inBody()) {
+	if j.counter != nil && j.left.stopsAt(j.inBody(), j.counter.TooLarge(false)) {
 		j.next = Doom
 	}
 	if j.next == Doom && len(rest) > 0 { // from here on it only counts
@@ -70,13 +70,13 @@ func (j *Judge) measure(piece []byte) {
 // judgeBody decides when the whole body has shown n addresses. A body is never
 // rewritten: where the action calls for that, the message is refused.
 func (j *Judge) judgeBody(n int) {
-	v := &j.verdict
-	v.Exposure.Body = n
+	v, tooLarge := &j.verdict, j.counter.TooLarge(true)
+	v.Exposure.Body, v.Exposure.Containers = n, j.counter.Containers()
 	switch {
 	case v.Refused():
-		j.liftBoth(n)
-	case j.left.exceededBy(n):
-		v.over(InBody, j.left.limit)
+		j.liftBoth(n, tooLarge)
+	case j.left.exceededBy(n, tooLarge):
+		v.overInBody(j.left.limit, tooLarge)
 		if j.left.tagged && j.decision.overrideBody(v) {
 			return
 		}
@@ -92,10 +92,10 @@ func (j *Judge) judgeBody(n int) {
 
 // liftBoth lifts the limits of header and body where the number in the Subject is
 // that of the body, and the larger one: who confirms that has read both.
-func (j *Judge) liftBoth(n int) {
+func (j *Judge) liftBoth(n int, tooLarge bool) {
 	lifted := j.verdict
-	lifted.over(InBody, j.left.limit)
-	if j.left.tagged && j.left.exceededBy(n) && n > j.verdict.Count && j.decision.overrideBody(&lifted) {
+	lifted.overInBody(j.left.limit, tooLarge)
+	if j.left.tagged && j.left.exceededBy(n, tooLarge) && n > j.verdict.Count && j.decision.overrideBody(&lifted) {
 		j.verdict = lifted
 	} else {
 		j.next = Refuse
@@ -111,6 +111,17 @@ func (j *Judge) InBody() (n int, counted bool) {
 	return j.inBody(), true
 }
 
+// Containers returns what the containers in the body have shown so far.
+func (j *Judge) Containers() Containers {
+	if j.counter == nil {
+		return Containers{}
+	}
+	return j.counter.Containers()
+}
+
+// Starved reports whether there was no memory for a container. No verdict holds then.
+func (j *Judge) Starved() bool { return j.counter != nil && j.counter.Starved() }
+
 func (j *Judge) inBody() int {
 	if j.walk.Beyond() {
 		return MaxInBody + 1
@@ -118,8 +129,8 @@ func (j *Judge) inBody() int {
 	return j.counter.Count()
 }
 
-// Memory returns how many bytes are held at this moment, beside the header and the
-// start of the body.
+// Memory returns how many bytes are held at this moment, beside the header, the start
+// of the body, and what was asked for.
 func (j *Judge) Memory() int {
 	if j.walk == nil || j.ended {
 		return 0

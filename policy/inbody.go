@@ -33,8 +33,11 @@ func (d *decision) leftToBody(v *Verdict) bodyLimit {
 	return bodyLimit{limit: limit, action: d.rule.action, tagged: tagged}
 }
 
-// exceededBy reports whether a body that shows n addresses is over its limit.
-func (l *bodyLimit) exceededBy(n int) bool { return l.limit.exceededBy(n) && n > l.above }
+// exceededBy reports whether a body that shows n addresses is over its limit. One with
+// an attachment that is too large to be searched may show any number more.
+func (l *bodyLimit) exceededBy(n int, tooLarge bool) bool {
+	return l.limit.exceededBy(n) && n > l.above || tooLarge && l.limit != Unlimited && (n > l.above || l.above == 0)
+}
 
 // inSight are the addresses that do not count in the body: the sender's own, and
 // those that every recipient sees in the header as it goes out. Copies that show
@@ -72,8 +75,8 @@ func hasTag(h *mail.Header) bool {
 
 // stopsAt reports whether a message will be refused that shows n addresses in its
 // body so far, whatever follows.
-func (l *bodyLimit) stopsAt(n int) bool {
-	return l.exceededBy(n) && l.action != Report && !l.tagged
+func (l *bodyLimit) stopsAt(n int, tooLarge bool) bool {
+	return l.exceededBy(n, tooLarge) && l.action != Report && !l.tagged
 }
 
 // overrideBody looks for an override tag with the number of a body that is over its

@@ -17,6 +17,10 @@ type Envelope struct {
 	// Measure has organisations counted, and what the body shows where bodies are
 	// inspected, even where nothing is decided by it.
 	Measure bool
+
+	// Take is asked before so many bytes are held for a container in the body; nil:
+	// there is enough. What it gave is free once the Judge is closed.
+	Take func(bytes int) bool
 }
 
 // A Next is what a Judge wants of its caller.
@@ -265,10 +269,11 @@ func (j *Judge) Next() Next { return j.next }
 // Verdict returns what was decided. End may still return another one.
 func (j *Judge) Verdict() Verdict { return j.verdict }
 
-// Close ends the judge, whether the message has ended or not.
+// Close ends the judge, whether the message has ended or not, and whatever it was
+// doing.
 func (j *Judge) Close() {
-	if j.walk != nil && !j.ended {
-		j.walk.Close()
+	if j.counter != nil {
+		j.counter.Close()
 	}
 	j.ended = true
 	j.start, j.rest, j.decision = nil, nil, nil

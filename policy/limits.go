@@ -84,6 +84,9 @@ func CountedOf(key string) (c Counted, ok bool) {
 // Refusal says of a verdict about a limit what the message shows, and what the
 // sender can do about it.
 func (v *Verdict) Refusal() (shows, advice string) {
+	if v.TooLarge {
+		return fmt.Sprintf("an attachment is too large to be searched for addresses (at least %d found)", v.Count), "Take it out"
+	}
 	row := &limitTable[v.CountOf]
 	counted := row.noInside
 	if v.Outside {
@@ -96,6 +99,13 @@ func (v *Verdict) Refusal() (shows, advice string) {
 func (v *Verdict) over(c Counted, limit Limit) {
 	row := &limitTable[c]
 	v.CountOf, v.Reason, v.Count, v.Limit = c, row.reason, row.count(&v.Exposure), limit
+}
+
+// overInBody notes in a verdict that the body is over its limit, or that it has an
+// attachment that is too large to be searched.
+func (v *Verdict) overInBody(limit Limit, tooLarge bool) {
+	v.over(InBody, limit)
+	v.TooLarge = tooLarge
 }
 
 // exceeded names the first limit that an exposure exceeds.

@@ -67,6 +67,9 @@ type Verdict struct {
 	Count   int
 	Limit   Limit
 	CountOf Counted
+	// TooLarge says that an attachment is too large to be searched: Count is what was
+	// found of it.
+	TooLarge bool
 	// Claimed is the number of a wrong override tag, or -1.
 	Claimed int
 	// Line is where a header cannot be read, the first line being 1.
