@@ -89,8 +89,7 @@ func (m *passage) deciding(memory int, do func() policy.Next) error {
 // may have gone upstream: there it is never finished.
 func (m *passage) check(body []byte) (r reply, stop bool) {
 	if !m.feed(body) {
-		m.breakOff()
-		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull)), true
+		return m.starved(), true
 	}
 	limit := m.limits.MessageBytes
 	switch {
@@ -105,10 +104,19 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 		return reply{}, false
 	}
 	v := m.judge.End()
-	if m.verdict = &v; v.Refused() {
+	if m.verdict = &v; m.judge.Starved() {
+		return m.starved(), true
+	}
+	if v.Refused() {
 		return m.refuse(v), true
 	}
 	return reply{}, false
+}
+
+// starved stops a message that there is no memory to judge.
+func (m *passage) starved() reply {
+	m.breakOff()
+	return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 }
 
 // feed feeds the judge with a piece of the body, where it wants it. It reports
@@ -121,6 +129,9 @@ func (m *passage) feed(body []byte) bool {
 		return true
 	}
 	m.wants = m.judge.Body(m.dots.unstuff(body, m.stuffed))
+	if m.judge.Starved() {
+		return false
+	}
 	more := m.judge.Memory() - m.charged
 	if more <= 0 {
 		return true
@@ -145,8 +156,12 @@ func (m *passage) doomed() reply {
 			return m.brokeOff(err)
 		}
 		if !m.feed(m.piece) {
-			return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+			return m.starved()
 		}
 	}
-	return m.refuse(m.judge.End())
+	v := m.judge.End()
+	if m.judge.Starved() {
+		return m.starved()
+	}
+	return m.refuse(v)
 }

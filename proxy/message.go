@@ -57,11 +57,11 @@ func (s *session) Data(io.Reader) error {
 	start := time.Now()
 	s.w.takeBody()
 	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
-	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user})
+	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.take})
 	defer func() { // also after a panic, which the library makes a 421
+		m.judge.Close()
 		m.memory.giveBack()
 		m.record(time.Since(start))
-		m.judge.Close()
 	}()
 	r := m.pass()
 	if m.outcome == outcomeAccepted {
@@ -246,6 +246,9 @@ func (m *passage) record(took time.Duration) {
 	}
 	if n, counted := m.judge.InBody(); counted {
 		attrs = append(attrs, "in_body", n)
+	}
+	if c := m.judge.Containers(); c.Encrypted > 0 {
+		attrs = append(attrs, "encrypted_members", c.Encrypted)
 	}
 	if m.event.ref != "" {
 		attrs = append(attrs, "ref", m.event.ref)
