@@ -269,9 +269,24 @@ func shownIn(e policy.Exposure) string {
 		in = append(in, fmt.Sprintf("%s %d", f.Field, f.Count))
 	}
 	if len(in) == 0 {
-		return "-"
+		in = []string{"-"}
 	}
-	return strings.Join(in, ", ")
+	return strings.Join(in, ", ") + inContainers(e.Containers)
+}
+
+// inContainers says what was in archives and the like: (2 in 1 container, 1 encrypted).
+func inContainers(c policy.Containers) string {
+	if c.Containers == 0 && c.Encrypted == 0 {
+		return ""
+	}
+	s := fmt.Sprintf(" (%d in %d %s", c.Addresses, c.Containers, plural(c.Containers, "container"))
+	if c.Encrypted > 0 {
+		s += fmt.Sprintf(", %d encrypted", c.Encrypted)
+	}
+	if c.Unknown > 0 {
+		s += fmt.Sprintf(", %d of unknown compression", c.Unknown)
+	}
+	return s + ")"
 }
 
 // jsonLines has an object for each message.
@@ -299,7 +314,23 @@ func (j jsonLines) add(c checked) {
 		Internal      int            `json:"internal"`
 		Organisations int            `json:"organisations"`
 		Fields        map[string]int `json:"fields"`
-	}{c.file, v.Action, v.Rule, v.Reason, e.Visible, e.External, e.Internal, e.Organisations, fields})
+		Containers    *inJSON        `json:"containers,omitempty"`
+	}{c.file, v.Action, v.Rule, v.Reason, e.Visible, e.External, e.Internal, e.Organisations, fields, containersInJSON(e.Containers)})
+}
+
+// inJSON is what was in the archives and the like of a message, if there were any.
+type inJSON struct {
+	Count     int `json:"count"`
+	Addresses int `json:"addresses"`
+	Encrypted int `json:"encrypted"` // members that were not read
+	Unknown   int `json:"unknown"`   // likewise, for how they are compressed
+}
+
+func containersInJSON(c policy.Containers) *inJSON {
+	if c.Containers == 0 && c.Encrypted == 0 {
+		return nil
+	}
+	return &inJSON{c.Containers, c.Addresses, c.Encrypted, c.Unknown}
 }
 
 func (jsonLines) finish(int) {}
