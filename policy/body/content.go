@@ -51,39 +51,61 @@ func (c *content) Close() error {
 	if !c.known {
 		c.decide()
 	}
-	for _, to := range c.to {
-		to.Close()
-	}
+	c.end()
 	return nil
 }
 
 // decide says how the part is read, and reads its start.
 func (c *content) decide() {
 	c.known = true
-	if start := withoutZeros(c.start); c.isRead(start) {
-		for _, open := range c.readers(bytes.ToLower(start)) {
-			c.to = append(c.to, c.part.Text(open))
+	text := c.start[:c.textEnd()]
+	if c.isRead(withoutZeros(text)) {
+		for _, open := range c.readers(bytes.ToLower(withoutZeros(text))) {
+			c.add(c.part.Text(open), text)
 		}
 	}
+	if len(text) < len(c.start) {
+		c.end()
+	}
 	if isOLE(c.start) {
-		c.to = append(c.to, newStringsScanner(c.scan, c.scan.bounds.Encrypted))
+		c.add(newStringsScanner(c.scan, c.scan.bounds.Encrypted), c.start)
 	}
 	if to := c.container(); to != nil {
-		c.to = append(c.to, to)
-	}
-	for _, to := range c.to {
-		to.Write(c.start)
+		c.add(to, c.start)
 	}
 	c.start = nil
 }
 
-// isRead reports content that is looked into as it is. What says that it is text is
-// shown as text, whatever it holds. An invitation lists its guests by nature.
+// add has the content read by one reader more.
+func (c *content) add(to io.WriteCloser, start []byte) {
+	to.Write(start)
+	c.to = append(c.to, to)
+}
+
+// end ends what reads the content.
+func (c *content) end() {
+	for _, to := range c.to {
+		to.Close()
+	}
+	c.to = nil
+}
+
+// textEnd returns how much of the start may be read as text: what stands before a
+// container, unless it says that it is text. That is shown as text, whatever it holds.
+func (c *content) textEnd() int {
+	if n, found := container.Find(c.start); found && !c.part.IsText() {
+		return n
+	}
+	return len(c.start)
+}
+
+// isRead reports content that is looked into as it is. An invitation lists its guests by
+// nature.
 func (c *content) isRead(start []byte) bool {
 	if c.part.IsA("text/calendar") || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
 		return false
 	}
-	return c.part.IsText() || !isBinary(start) && !container.Begins(c.start)
+	return c.part.IsText() || !isBinary(start) && !isOLE(c.start)
 }
 
 // readers take content in UTF-8, by its start in lower case. Text that is HTML is

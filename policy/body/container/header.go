@@ -81,10 +81,12 @@ func (h *localHeader) addExtra(extra []byte) {
 	}
 }
 
-// Begins reports what begins like a zip or gzip file.
-func Begins(start []byte) bool {
-	_, isZip := parseLocal(start)
-	return isZip || IsGzip(start)
+// Find returns where in the start of a file a gzip or zip file begins, if one does.
+func Find(start []byte) (n int, found bool) {
+	if IsGzip(start) {
+		return 0, true
+	}
+	return findLocal(start)
 }
 
 // findLocal looks for the first header in p. Where there is none, n is where one may
