@@ -157,8 +157,17 @@ const maxControl = 32
 // withoutZeros drops zero bytes: what is left of UTF-16 is then US-ASCII, as far as
 // it matters.
 func withoutZeros(p []byte) []byte {
-	if bytes.IndexByte(p, 0) < 0 {
+	n := bytes.IndexByte(p, 0)
+	if n < 0 {
 		return p
 	}
-	return bytes.ReplaceAll(p, []byte{0}, nil)
+	kept := make([]byte, len(p))
+	copy(kept, p[:n])
+	for _, c := range p[n:] {
+		kept[n] = c
+		if c != 0 {
+			n++
+		}
+	}
+	return kept[:n]
 }

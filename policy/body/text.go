@@ -138,7 +138,7 @@ func (t *textScanner) note(local, domain []byte, bare bool) {
 }
 
 func (t *textScanner) add(hashes []uint64) {
-	if t.scan.bounds.Over() {
+	if t.scan.bounds.Over() && t.scan.inside == 0 { // inside, it had come before
 		return
 	}
 	for _, hash := range hashes {
