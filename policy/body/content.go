@@ -67,7 +67,7 @@ func (c *content) decide() {
 	if len(text) < len(c.start) {
 		c.end()
 	}
-	if isOLE(c.start) {
+	if hasStrings(c.start) {
 		c.add(newStringsScanner(c.scan, c.scan.bounds.Encrypted), c.start)
 	}
 	if to := c.container(); to != nil {
@@ -105,7 +105,7 @@ func (c *content) isRead(start []byte) bool {
 	if c.part.IsA("text/calendar") || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
 		return false
 	}
-	return c.part.IsText() || !isBinary(start) && !isOLE(c.start)
+	return c.part.IsText() || !isBinary(start) && !hasStrings(c.start)
 }
 
 // readers take content in UTF-8, by its start in lower case. Text that is HTML is

@@ -79,6 +79,7 @@ func TestWhatAnAttachmentShows(t *testing.T) {
 		"a text before a zip":                  {"#!/bin/sh\n# bob@x.example\n" + string(zipped("a.txt", "ann@x.example")), 2},
 		"ole, one byte":                        {oleStart + "\x0d\x00\x00ann@x.example\x0d\x00\x00bob@x.example\x00\x00", 2},
 		"ole, two bytes":                       {oleStart + "\x0d\x00\x01" + string(wide("ann@x.example")) + "\x0d\x00\x01" + string(wide("bob@x.example")) + "\x00\x00", 2},
+		"xlsb":                                 {string(zipped("xl/sharedStrings.bin", "\x9f\x01\x08\x02\x00\x00\x00\x02\x00\x00\x00\x13\x0f\x00\x0d\x00\x00\x00"+string(wide("ann@x.example")))), 1},
 		"ole, a long string follows":           {oleStart + "\x0d\x00\x00ann@x.example\x41\x00\x00bob@x.example\x00\x00", 2},
 		"ole, a long string of two bytes does": {oleStart + "\x0d\x00\x01" + string(wide("ann@x.example")) + "\x41\x00\x01" + string(wide("bob@x.example")) + "\x00\x00", 2},
 	} {

@@ -1,11 +1,21 @@
 package body
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// isOLE reports what begins like a compound file ([MS-CFB] section 2.2): xls, doc, ppt
-// and msg. Encrypted files of Office are such ones, too.
-func isOLE(start []byte) bool {
-	return bytes.HasPrefix(start, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"))
+// hasStrings reports a file of Office that is no text and has strings in it as they are.
+func hasStrings(start []byte) bool {
+	return slices.ContainsFunc(stringsStarts, func(s string) bool { return bytes.HasPrefix(start, []byte(s)) })
+}
+
+// stringsStarts are what such files begin with.
+var stringsStarts = []string{
+	"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", // xls, doc, ppt and msg, and what is encrypted ([MS-CFB] section 2.2)
+	"\x9f\x01\x08",                     // the strings of an xlsb ([MS-XLSB] section 2.4.186)
+	"\x81\x01\x00",                     // a sheet of one
+	"\xf4\x04\x00",                     // its comments
 }
 
 // A stringsScanner reads the strings in a file that is no text, as they stand there:
