@@ -23,6 +23,7 @@ type Counter struct {
 	key     []byte       // of the address at hand
 	shown   *textScanner // of a field of an attached message that shows addresses
 	words   bareWords
+	recent  recent
 	bounds  *container.Bounds
 	inside  int // of so many containers is what is read at this moment
 }
@@ -67,7 +68,7 @@ func (s *Counter) Containers() Containers { return Containers{s.bounds.Found(), 
 
 // Memory returns how many bytes are held for what was found. What containers take is
 // asked for.
-func (s *Counter) Memory() int { return s.inSight.memory() + s.found.memory() }
+func (s *Counter) Memory() int { return s.inSight.memory() + s.found.memory() + s.recent.memory() }
 
 // Delimiter ends what stood before it.
 func (s *Counter) Delimiter(*mail.Part) { s.endField() }
@@ -113,6 +114,15 @@ func (s *Counter) Content(p *mail.Part) (to io.WriteCloser, decoded bool) {
 // candidate returns what an address is remembered by, or zero where it does not
 // count. bare says that it is a word in running text and nothing else.
 func (s *Counter) candidate(local, domain []byte, bare bool) uint64 {
+	said, known := s.recent.of(local, domain, bare)
+	if !known {
+		said.found = s.judge(local, domain, bare)
+	}
+	return said.found
+}
+
+// judge is candidate for what was not met a moment ago.
+func (s *Counter) judge(local, domain []byte, bare bool) uint64 {
 	s.key = append(mail.NormalLocal(s.key[:0], local), '@')
 	at := len(s.key)
 	s.key = mail.NormalDomain(s.key, domain)

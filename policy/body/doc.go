@@ -15,7 +15,8 @@
 //     are cut.
 //   - Nothing runs beside its caller. What is open is ended by Close.
 //
-// counter.go listens to the walk, and hashset.go holds what was found. content.go
+// counter.go listens to the walk, hashset.go holds what was found, and recent.go what was
+// said of an address a moment ago. content.go
 // says how the bytes of a part are read: text.go reads text line by line, html.go HTML,
 // xml.go what is else in XML, and ole.go the strings in old files of Office. unpack.go
 // has the members of zip and gzip files read like parts; the package container beside

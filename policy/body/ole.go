@@ -105,7 +105,7 @@ func (r *run) add(c byte) {
 
 // end ends the string, whose last character may be none.
 func (r *run) end(doubtful bool) {
-	if n := len(r.held) - 1; r.passed || n >= minRun-1 {
+	if n := len(r.held) - 1; r.passed || n >= minRun-1 && bytes.IndexByte(r.held, '@') >= 0 {
 		r.to.Write(r.held[:n])
 		if doubtful {
 			r.to.Write(oneSeam)

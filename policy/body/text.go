@@ -105,6 +105,8 @@ func (t *textScanner) Close() error {
 func (t *textScanner) text(line []byte) {
 	t.hashes = t.hashes[:0]
 	switch {
+	case t.scan.found.n > MaxCount: // it counts no further
+		return
 	case t.header:
 		mail.ScanAddresses(line, func(local, domain []byte) { t.note(local, domain, false) })
 		t.add(t.hashes)
