@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"unicode/utf16"
@@ -88,6 +89,14 @@ func TestWhatAnAttachmentShows(t *testing.T) {
 				t.Errorf("%s: %d in pieces of %d, want %d", name, got, n, c.want)
 			}
 		}
+	}
+}
+
+func TestAPictureInAnOldFileOfOfficeShowsNobody(t *testing.T) {
+	picture := make([]byte, 4<<20)
+	rand.NewChaCha8([32]byte{}).Read(picture)
+	if n := shown(append([]byte(oleStart), picture...), 4096); n > 1 {
+		t.Errorf("%d", n)
 	}
 }
 

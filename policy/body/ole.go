@@ -86,12 +86,13 @@ func (s *stringsScanner) Close() error {
 type run struct {
 	to     *textScanner
 	held   []byte
+	odd    int  // of them are not in US-ASCII
 	passed bool // some of it was
 }
 
 const (
 	maxRun = 256 // more is passed on before the end
-	minRun = len("a@b.de")
+	minRun = len("a@abc.de") // shorter ones stand in noise
 )
 
 func (r *run) add(c byte) {
@@ -101,16 +102,25 @@ func (r *run) add(c byte) {
 		r.passed = true
 	}
 	r.held = append(r.held, c)
+	if c >= 0x80 {
+		r.odd++
+	}
 }
 
 // end ends the string, whose last character may be none.
 func (r *run) end(doubtful bool) {
-	if n := len(r.held) - 1; r.passed || n >= minRun-1 && bytes.IndexByte(r.held, '@') >= 0 {
+	if n := len(r.held) - 1; r.passed || r.isText() {
 		r.to.Write(r.held[:n])
 		if doubtful {
 			r.to.Write(oneSeam)
 		}
 		r.to.Write(append(r.held[n:], '\n'))
 	}
-	r.held, r.passed = r.held[:0], false
+	r.held, r.odd, r.passed = r.held[:0], 0, false
+}
+
+// isText reports what may be words with an address among them. Pictures and what is
+// compressed have strings, too, but half of their bytes are not in US-ASCII.
+func (r *run) isText() bool {
+	return len(r.held) >= minRun && r.odd <= len(r.held)/4 && bytes.IndexByte(r.held, '@') >= 0
 }
