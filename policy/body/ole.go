@@ -91,7 +91,7 @@ type run struct {
 }
 
 const (
-	maxRun = 256 // more is passed on before the end
+	maxRun = 256             // more is passed on before the end
 	minRun = len("a@abc.de") // shorter ones stand in noise
 )
 
