@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf16"
 )
@@ -88,6 +89,16 @@ func TestWhatAnAttachmentShows(t *testing.T) {
 			if got := shown([]byte(c.file), n); got != c.want {
 				t.Errorf("%s: %d in pieces of %d, want %d", name, got, n, c.want)
 			}
+		}
+	}
+}
+
+// TestALineThatComesAgainMayMeanSomethingElse: behind a field that names messages.
+func TestALineThatComesAgainMayMeanSomethingElse(t *testing.T) {
+	const text = "Message-ID: <1@a.example>\n <2@x.example> ann@x.example\n\n <2@x.example> ann@x.example\nMessage-ID: <1@a.example>\n <3@x.example>\n"
+	for _, again := range []int{1, 2} {
+		if n := shown([]byte(strings.Repeat(text, again)), 7); n != 2 {
+			t.Errorf("%d times: %d", again, n)
 		}
 	}
 }

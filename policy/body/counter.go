@@ -114,7 +114,7 @@ func (s *Counter) Content(p *mail.Part) (to io.WriteCloser, decoded bool) {
 // candidate returns what an address is remembered by, or zero where it does not
 // count. bare says that it is a word in running text and nothing else.
 func (s *Counter) candidate(local, domain []byte, bare bool) uint64 {
-	said, known := s.recent.of(local, domain, bare)
+	said, known := s.recent.address(local, domain, bare)
 	if !known {
 		said.found = s.judge(local, domain, bare)
 	}

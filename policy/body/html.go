@@ -222,6 +222,11 @@ func (h *htmlScanner) link() {
 	if !bytes.ContainsAny(h.tag, "@%&") {
 		return
 	}
+	hash := hashAs(true, true, h.text.scan.inside > 0, h.tag)
+	place, known := h.text.scan.recent.text(hash)
+	if *place = hash; known {
+		return
+	}
 	z := html.NewTokenizer(io.MultiReader(bytes.NewReader(h.tag), strings.NewReader(`'">`))) // it may have been cut
 	z.Next()
 	attributes := z.Token().Attr

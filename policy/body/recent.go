@@ -6,35 +6,58 @@ import (
 	"sendguard/policy/mail"
 )
 
-// recent remembers what was said of the last addresses. Most come again and again; and
-// what unpacks to many times its size can do nothing else, for inflate repeats only
-// what came within 32 KiB.
+// recent remembers what was read a moment ago, for most of it comes again and again.
+// What unpacks to many times its size can do nothing else: inflate repeats what came
+// within 32 KiB. A text that was read is not read again, and of an address is not asked
+// twice whether it counts.
 type recent struct {
-	table []said
-	key   []byte
+	addresses []said
+	texts     []uint64 // by their hashes
+	key       []byte
 }
 
-const maxRecent = 4 << 10
+// How many of each are remembered: the one takes the place of another.
+const (
+	maxAddresses = 2 << 10
+	maxTexts     = 4 << 10
+)
 
 // said is what was said of an address as it stands in the text.
 type said struct {
 	of, found uint64 // its hash, or zero; the one that it counts by, or zero
 }
 
-// of returns the place for an address, and whether it is known what was said.
-func (r *recent) of(local, domain []byte, bare bool) (s *said, known bool) {
-	if r.table == nil {
-		r.table = make([]said, maxRecent)
+// address returns the place for an address, and whether it is known what was said.
+func (r *recent) address(local, domain []byte, bare bool) (s *said, known bool) {
+	if r.addresses == nil {
+		r.addresses = make([]said, maxAddresses)
 	}
 	r.key = append(append(append(r.key[:0], local...), '@'), domain...)
-	if bare {
-		r.key = append(r.key, ' ')
-	}
-	hash := max(maphash.Bytes(mail.HashSeed, r.key), 1)
-	s = &r.table[hash%maxRecent]
+	hash := hashAs(bare, false, false, r.key)
+	s = &r.addresses[hash%maxAddresses]
 	known = s.of == hash
 	s.of = hash
 	return s, known
 }
 
-func (r *recent) memory() int { return 16 * len(r.table) }
+// text returns the place for the hash of a text, and whether it was read.
+func (r *recent) text(hash uint64) (place *uint64, known bool) {
+	if r.texts == nil {
+		r.texts = make([]uint64, maxTexts)
+	}
+	place = &r.texts[hash%maxTexts]
+	return place, *place == hash
+}
+
+// hashAs is the hash of a text that is read in one of eight ways. It is not zero.
+func hashAs(a, b, c bool, text []byte) uint64 {
+	hash := maphash.Bytes(mail.HashSeed, text)
+	for i, way := range []bool{a, b, c} {
+		if way {
+			hash ^= 0x9e3779b97f4a7c15 << i
+		}
+	}
+	return max(hash, 1)
+}
+
+func (r *recent) memory() int { return 16*len(r.addresses) + 8*len(r.texts) }

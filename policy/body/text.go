@@ -115,6 +115,19 @@ func (t *textScanner) text(line []byte) {
 	case !t.ids.inField && bytes.IndexByte(line, ':') < 0:
 		return
 	}
+	hash := hashAs(t.html, t.goesOn, t.scan.inside > 0, line)
+	place, known := t.scan.recent.text(hash)
+	inField := t.ids.inField // where a line means something else
+	if known && !inField {
+		return
+	}
+	if t.search(line); !inField && !t.ids.inField {
+		*place = hash
+	}
+}
+
+// search looks for addresses in a line.
+func (t *textScanner) search(line []byte) {
 	if t.html {
 		if line = unwrap(line); len(bytes.TrimSpace(line)) == 0 { // only the source has it
 			return
