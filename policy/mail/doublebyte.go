@@ -18,11 +18,15 @@ import (
 // Big5 or GBK, with local right before it and domain behind. A header does not
 // name these, so it is told by what stands there: before it a byte that is no
 // UTF-8, behind it no dot, and more such bytes on one of the sides. Else it is
-// an address in Latin-1 that its reader sees: andr\xe9@intranet.
+// an address in Latin-1 that its reader sees: andr\xe9@intranet. So it is before
+// a domain in US-ASCII unless the byte is one where ISO 8859 has no letters, as
+// that of a full-width blank in Shift_JIS.
 func isSecondByte(local, domain []byte) bool {
 	last := len(local) - 1
-	return local[last] > 0x80 && !bytes.ContainsAny(domain, ".．。｡") &&
-		!(IsASCII(domain) && IsASCII(local[:last])) && !utf8.Valid(local)
+	if IsASCII(domain) && (IsASCII(local[:last]) || local[last] >= 0xa0) {
+		return false
+	}
+	return local[last] > 0x80 && !bytes.ContainsAny(domain, ".．。｡") && !utf8.Valid(local)
 }
 
 // A shift is how a charset of ISO/IEC 2022 begins characters that are not
