@@ -232,51 +232,83 @@ func withoutReferences(text []byte) []byte {
 
 var reference = regexp.MustCompile(`&#?\w+;`)
 
-// withoutWords decodes encoded words, and those that stand beside each other once
-// more in one piece. What is special in a header becomes a blank.
+// withoutWords decodes encoded words. Those that stand beside each other are read in
+// one piece, too; what is special in a header becomes a blank.
 func withoutWords(value []byte) (out []byte) {
 	value = betweenWords.ReplaceAll(value, []byte("$1$2"))
 	last := 0
-	var run encodedWord
+	var r run
 	for _, w := range findWords(value) {
-		goesOn := w.start == run.end && run.end > 0 && strings.EqualFold(strings.TrimSpace(w.charset), strings.TrimSpace(run.charset)) && w.encoding == run.encoding
-		if !goesOn {
-			out, run = run.appendCut(out), encodedWord{charset: w.charset, encoding: w.encoding, start: w.start}
+		if !r.goesOnWith(w) {
+			out = append(r.appendTo(out), value[last:w.start]...)
+			r = run{}
 		}
-		run.raw, run.text, run.end = append(slices.Clip(run.raw), w.raw...), append(slices.Clip(run.text), w.text...), w.end
-		out = append(append(out, value[last:w.start]...), specials.ReplaceAll(w.inUTF8(), []byte(" "))...)
+		if w.isBroken() { // mail clients show it as it is written
+			out = append(append(out, specials.ReplaceAll(w.raw, []byte(" "))...), ' ')
+		}
+		if w.isBroken() && w.encoding == 'b' {
+			text := w.decoded(decodedBase64(bytes.ReplaceAll(w.raw, []byte("="), nil)))
+			out = append(append(out, specials.ReplaceAll(text, []byte(" "))...), ' ')
+		}
+		r.words = append(r.words, w)
 		last = w.end
 	}
-	return append(run.appendCut(out), value[last:]...)
+	return append(r.appendTo(out), value[last:]...)
 }
 
-// appendCut appends what several words say where they are one, if that is another
-// thing.
-func (w encodedWord) appendCut(out []byte) []byte {
-	if cut := decodedWord(w.encoding, w.raw); !bytes.Equal(cut, w.text) {
-		w.text = cut
-		out = append(append(out, ' '), specials.ReplaceAll(w.inUTF8(), []byte(" "))...)
+// A run is words of one charset that stand beside each other.
+type run struct{ words []encodedWord }
+
+func (r run) goesOnWith(w encodedWord) bool {
+	if len(r.words) == 0 {
+		return false
+	}
+	last := r.words[len(r.words)-1]
+	return w.start == last.end && strings.EqualFold(strings.TrimSpace(w.charset), strings.TrimSpace(last.charset))
+}
+
+// appendTo appends what the words say one by one, and what they say as one, if that
+// is another thing.
+func (r run) appendTo(out []byte) []byte {
+	var apart, raw, text []byte
+	oneEncoding := true
+	for _, w := range r.words {
+		apart, raw, text = append(apart, w.decoded(w.text)...), append(raw, w.raw...), append(text, w.text...)
+		oneEncoding = oneEncoding && w.encoding == r.words[0].encoding
+	}
+	out = append(out, specials.ReplaceAll(apart, []byte(" "))...)
+	if len(r.words) < 2 {
+		return out
+	}
+	if together := r.words[0].decoded(text); !bytes.Equal(together, apart) {
+		out = append(append(out, ' '), specials.ReplaceAll(together, []byte(" "))...)
+	}
+	if cut := decodedWord(r.words[0].encoding, raw); oneEncoding && !bytes.Equal(cut, text) {
+		out = append(append(out, ' '), specials.ReplaceAll(r.words[0].decoded(cut), []byte(" "))...)
 	}
 	return out
 }
 
-// inUTF8 returns what a word shows: of a broken one what is written there, too.
-func (w encodedWord) inUTF8() []byte {
-	text := w.text
-	if utf7Name.MatchString("charset=" + w.charset) {
-		text = bytes.Join([][]byte{decodedUTF7(text), text}, []byte(" "))
-	} else if enc, err := htmlindex.Get(w.charset); err == nil && enc != encoding.Replacement && enc != unicode.UTF8 {
+// decoded returns text in UTF-8: that of UTF-7 and UTF-16 in each way it may be read.
+func (w encodedWord) decoded(text []byte) []byte {
+	name := strings.ToLower(strings.TrimSpace(w.charset))
+	switch {
+	case utf7Name.MatchString("charset=" + name):
+		return bytes.Join([][]byte{decodedUTF7(text), text}, []byte(" "))
+	case strings.HasPrefix(name, "utf-16") || name == "utf16":
+		big, _ := unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder().Bytes(text)
+		little, _ := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Bytes(text)
+		if bytes.IndexByte(text, 0) >= 0 {
+			text = nil
+		}
+		return bytes.Join([][]byte{big, little, text}, []byte(" "))
+	}
+	if enc, err := htmlindex.Get(name); err == nil && enc != encoding.Replacement && enc != unicode.UTF8 {
 		if decoded, err := enc.NewDecoder().Bytes(text); err == nil {
-			text = decoded
+			return decoded
 		}
 	}
-	switch {
-	case !w.isBroken():
-		return text
-	case w.encoding == 'q':
-		return bytes.Join([][]byte{w.raw, text}, []byte(" "))
-	}
-	return bytes.Join([][]byte{w.raw, decodedBase64(bytes.ReplaceAll(w.raw, []byte("="), nil)), text}, []byte(" "))
+	return text
 }
 
 // betweenWords matches blanks between two encoded words, which are not shown.

@@ -157,9 +157,15 @@ func quotedLocals(value []byte) []byte {
 }
 
 var (
-	quotedLocal = regexp.MustCompile(`"(?:[^"\\]|\\[\s\S])*"(?:[^\s"(),;:<>@\[\]\\]*@|\.)`)
+	quotedLocal = regexp.MustCompile(`"(?:[^"\\]|\\[\s\S])*"(?:[^ \t\r\n"(),;:<>@]*[ \t\r\n]*@|\.)`)
 	quotedPair  = regexp.MustCompile(`\\([\s\S])`)
 	special     = regexp.MustCompile(`[\s"(),:;<>@\[\]\\]`)
+)
+
+// comment is the pattern of a comment, with comments inside.
+const (
+	comment = `\((?:[^()\\]|\\[\s\S]|` + inner + `)*\)`
+	inner   = `\((?:[^()\\]|\\[\s\S]|\((?:[^()\\]|\\[\s\S])*\))*\)`
 )
 
 // spacedDomains takes out blanks and comments that stand beside a dot of a domain.
@@ -168,8 +174,8 @@ func spacedDomains(value []byte) []byte {
 }
 
 var (
-	space        = regexp.MustCompile(`(?:[ \t\r\n]|\([^()]*\))+`)
-	spacedDomain = regexp.MustCompile(`@\s*[^\s@<>,;:"()]*(?:(?:\.(?:[ \t\r\n]|\([^()]*\))+|(?:[ \t\r\n]|\([^()]*\))+\.)[^\s@<>,;:"()]*)+`)
+	space        = regexp.MustCompile(`(?:[ \t\r\n]|` + comment + `)+`)
+	spacedDomain = regexp.MustCompile(`@\s*[^\s@<>,;:"()]*(?:(?:\.(?:[ \t\r\n]|` + comment + `)+|(?:[ \t\r\n]|` + comment + `)+\.)[^\s@<>,;:"()]*)+`)
 )
 
 // spacedLocals takes out blanks beside the dots of a local part, and comments in it.
@@ -177,24 +183,32 @@ func spacedLocals(value []byte) []byte {
 	return spacedLocal.ReplaceAllFunc(value, func(local []byte) []byte { return space.ReplaceAll(local, nil) })
 }
 
-var spacedLocal = regexp.MustCompile(`[^\s@<>,;:()]*(?:(?:(?:[ \t\r\n]|\([^()]*\))*\.(?:[ \t\r\n]|\([^()]*\))*|\([^()]*\))[^\s@<>,;:()]+)+(?:\([^()]*\))?@`)
+var spacedLocal = regexp.MustCompile(`[^ \t\r\n@<>,;:()]*(?:(?:(?:[ \t\r\n]|` + comment + `)*\.(?:[ \t\r\n]|` + comment + `)*|` + comment + `)[^ \t\r\n@<>,;:()]*)+[ \t\r\n]*(?:` + comment + `)?@`)
 
 // angleBlanks takes blanks and comments out of what stands in angle brackets.
 func angleBlanks(value []byte) []byte {
+	value = inWords(value, func(charset string, text []byte) (string, []byte) {
+		if charset == "" { // shown as it is written
+			text = special.ReplaceAll(text, nil)
+		}
+		return charset, text
+	})
 	return angled.ReplaceAllFunc(value, func(a []byte) []byte { return space.ReplaceAll(a, nil) })
 }
 
-var angled = regexp.MustCompile(`<[^<>]*@[^<>]*>`)
+var angled = regexp.MustCompile(`<(?:[^<>"]|"(?:[^"\\]|\\[\s\S])*"|")*?@(?:[^<>"]|"(?:[^"\\]|\\[\s\S])*"|")*>`)
 
 // strayMarks takes out a mark that stands right beside an @.
 func strayMarks(value []byte) []byte {
-	value = markBefore.ReplaceAll(value, []byte("$1@"))
+	value = markBefore.ReplaceAll(value, []byte("$1$2@"))
+	value = marksBehind.ReplaceAll(value, []byte("@$1"))
 	return markBehind.ReplaceAll(value, []byte("@$1"))
 }
 
 var (
-	markBefore = regexp.MustCompile(`([^\s,;:<>()])\s*[,;:<>()"]\s*\\?@`)
-	markBehind = regexp.MustCompile(`@\s*[,;:<>()"]+([^\s,;:<>()"@])`)
+	markBefore  = regexp.MustCompile(`([^ \t\r\n,;:<>()])((?:[ \t\r\n]|` + comment + `)*)[,;:<>()"][ \t\r\n]*\\?@`)
+	marksBehind = regexp.MustCompile(`@(?:[ \t\r\n]*[)"])+[ \t\r\n]*([^ \t\r\n,;:<>()"@])`)
+	markBehind  = regexp.MustCompile(`@[ \t\r\n]*[,;:<>()"]+([^ \t\r\n,;:<>()"@])`)
 )
 
 // applicationFields renames them.
