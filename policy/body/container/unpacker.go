@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"iter"
+	"runtime"
 	"slices"
 )
 
@@ -147,6 +148,7 @@ func (u *unpacker) copy(to io.Writer, from io.Reader) error {
 		if err != nil {
 			return err
 		}
+		runtime.Gosched() // a small piece may unpack to much, and other sessions want their turn
 	}
 }
 
