@@ -59,19 +59,19 @@
 //     out where it is wanted.
 //   - No address, domain, subject or credential is logged or counted.
 //
-// wire.go owns what the client sends, tell.go what it is told, screen.go which
+// wire.go owns what the client sends, replyslot.go what it is told, commandfilter.go which
 // commands go on; body.go finds where a message ends. session.go is the
 // conversation, announce.go what the client is offered in it, idle.go what is said
-// between messages, auth.go its login; head.go, message.go and judging.go, which feeds
+// between messages, relayedlogin.go its login; readheader.go, message.go and judging.go, which feeds
 // the judge, are the passage of one message.
 // individual.go sends copies, held.go and spool.go hold the message
-// for them, flight.go begins their transactions, and the package unfinished
+// for them, pipeline.go begins their transactions, and the package unfinished
 // remembers who has one. upstream.go speaks to the server and dial.go gets there,
 // login.go logs in there by what sasl.go knows, advice.go knows what to do where
 // that is refused, and pool.go keeps the connection. The package oauth2 has the
 // tokens of who logs in so, and tokens.go keeps it going. listen.go opens where
-// clients come, entrance.go accepts them there, door.go lets them in, clienttls.go
-// encrypts their side, and guardlogin.go checks who they are by users.go and
+// clients come, accept.go accepts them there, admit.go lets them in, clienttls.go
+// encrypts their side, and loginhere.go checks who they are by users.go and
 // password.go. reply.go has every reply of our own; server.go starts and stops,
 // reload.go puts a configuration in force; metrics.go counts, and http.go serves
 // the counts. oldtls.go asks an upstream that does not agree on TLS what it has,

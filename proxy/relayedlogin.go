@@ -10,7 +10,7 @@ import (
 
 // AUTH is relayed line by line (RFC 4954), whatever the mechanism: no
 // challenge or response is decoded, kept or logged here. On a route with a
-// users file sendguard checks the login itself, see guardlogin.go.
+// users file sendguard checks the login itself, see loginhere.go.
 
 // An authState is how far an AUTH exchange has come.
 type authState struct {
