@@ -31,11 +31,11 @@ var advices = []advice{
 }
 
 // advise returns what to do about a refusal; "": that is not known here.
-func advise(r reply) string {
+func advise(r serverReply) string {
 	if r.code < 500 {
 		return ""
 	}
-	code, words := enhanced(r)
+	code, words := r.enhanced()
 	words = strings.ToLower(words)
 	for _, a := range advices {
 		if (a.status == "" || strings.HasSuffix(code, " "+a.status)) && strings.Contains(words, a.words) {

@@ -33,7 +33,7 @@ func certificateError(err error) *dialError {
 	default:
 		return nil
 	}
-	return &dialError{kind: faultTLS, text: text, detail: detail}
+	return &dialError{kind: kindTLS, text: text, detail: detail}
 }
 
 // maxNames is how many names of a certificate are shown.

@@ -38,7 +38,7 @@ func TestACertificateThatIsNotAcceptedIsDescribedToTheAdministratorAlone(t *test
 				t.Errorf("the client is told %q", told)
 			}
 			c.conn.Close()
-			_, err := Probe(t.Context(), g.routes[0].Upstream, g.limits)
+			_, err := Probe(t.Context(), g.routes[0].Upstream, g.limits.Timeouts())
 			if err == nil {
 				t.Fatal("the probe went well")
 			}

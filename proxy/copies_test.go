@@ -215,7 +215,7 @@ func TestTheCommandsOfACopyHaveOneTimeOut(t *testing.T) {
 				}
 			}
 		}()
-		u := &upstream{conn: here, socket: here, r: bufio.NewReader(here), limits: &Limits{Stall: patience, UpstreamReply: patience}, replied: func(string, int) {}}
+		u := &upstream{conn: here, socket: here, r: bufio.NewReader(here), wait: Timeouts{Stall: patience, Reply: patience}, replied: func(string, int) {}}
 		flight := []command{{"rset", []byte("RSET\r\n")}, {"mail", []byte("MAIL FROM:<>\r\n")}, {"rcpt", []byte("RCPT TO:<a@b>\r\n")}, {"data", []byte("DATA\r\n")}}
 		if r, err := u.fly(flight, pipelining, 2*slow); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("pipelining %v: %q %v", pipelining, r.raw, err)

@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -19,23 +17,6 @@ const (
 	sessionDescriptors = 3  // the client's, the upstream's, and one more: a spool, or a second address while connecting
 	otherDescriptors   = 32 // the runtime's, files that are read, commands, maxStatusConns, and what is kept
 )
-
-// errNoDescriptors says that this process, or the whole system, has none left.
-var errNoDescriptors = &dialError{kind: faultDescriptors, text: "no file descriptor is left"}
-
-func outOfDescriptors(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-// hasDescriptors reports whether there is one. It is for errors that do not tell:
-// the resolver does not say that it could not open its files.
-func hasDescriptors() bool {
-	f, err := os.Open(os.DevNull)
-	if err == nil {
-		f.Close()
-	}
-	return !outOfDescriptors(err)
-}
 
 // fitConnections lowers the limit of connections to what there are descriptors
 // for, and says so.

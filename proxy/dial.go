@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -57,61 +56,32 @@ func (u *Upstream) tlsConfig() *tls.Config {
 	return config
 }
 
+// Timeouts bound the waits for an upstream.
+type Timeouts struct {
+	Connect time.Duration // to connect, and for the TLS handshake
+	Reply   time.Duration // to one command
+	Stall   time.Duration // until it takes what it is sent
+}
+
 // A dialer opens connections to one upstream.
 type dialer struct {
 	Upstream
 	tls     *tls.Config
 	old     *oldTLS // nil: it is taken, or not asked for
-	limits  *Limits
+	wait    Timeouts
 	account *account            // nil: no login of our own
 	own     func(net.Addr) bool // one of our own listeners
 	replied func(command string, code int)
 }
 
-func (u *Upstream) newOldTLS() *oldTLS {
-	if u.TLSCompatibility {
-		return nil
+// newDialer makes a dialer. own reports whether an address is one of our own
+// listeners; replied hears the code of each reply, and what it is to.
+func newDialer(u Upstream, wait Timeouts, own func(net.Addr) bool, replied func(command string, code int)) *dialer {
+	d := &dialer{Upstream: u, tls: u.tlsConfig(), wait: wait, account: newAccount(u.Login), own: own, replied: replied}
+	if !u.TLSCompatibility {
+		d.old = &oldTLS{}
 	}
-	return &oldTLS{}
-}
-
-// A dialError says why there is no connection: kind for the metrics, text for
-// the client and the log.
-type dialError struct {
-	kind   fault
-	text   string
-	detail string // for the log and the administrator alone
-	said   string // by the upstream that refused a login: for the client alone, it may name a mailbox
-}
-
-// Error is what the administrator is told.
-func (e *dialError) Error() string {
-	if e.detail == "" {
-		return e.text
-	}
-	return e.text + ": " + e.detail
-}
-
-// Is has every login that was refused be errLoginRefused, whatever was said.
-func (e *dialError) Is(target error) bool { return target == errLoginRefused && e.said != "" }
-
-// line is what the client is told.
-func (e *dialError) line() string {
-	switch e.kind {
-	case faultLogin:
-		return replyNotLoggedIn
-	case faultToken:
-		return replyNoToken
-	}
-	return replyUnreachable
-}
-
-// words are the reason in that line.
-func (e *dialError) words() string {
-	if e.said != "" {
-		return errLoginRefused.text + ": " + e.said
-	}
-	return e.text
+	return d
 }
 
 // A greeting is how a client greeted, and how the upstream is greeted for it.
@@ -122,16 +92,16 @@ type greeting struct {
 
 // open connects, secures the connection and greets as the client did.
 func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
-	nd := net.Dialer{Timeout: d.limits.Connect}
+	nd := net.Dialer{Timeout: d.wait.Connect}
 	conn, err := nd.DialContext(ctx, "tcp", d.Address)
 	if err != nil {
 		return nil, connectError(err)
 	}
 	opened(conn)
-	u := &upstream{conn: conn, socket: conn, helo: as.name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), limits: d.limits, replied: d.replied}
+	u := &upstream{conn: conn, socket: conn, helo: as.name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), wait: d.wait, replied: d.replied}
 	if d.own(conn.RemoteAddr()) {
 		conn.Close()
-		return nil, &dialError{kind: faultLoop, text: "it is sendguard itself"}
+		return nil, &dialError{kind: kindLoop, text: "it is sendguard itself"}
 	}
 	if err := d.greet(u, as); err != nil {
 		conn.Close()
@@ -146,10 +116,10 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 			return err
 		}
 	}
-	banner, err := u.readReply(min(greetTime, u.limits.UpstreamReply))
+	banner, err := u.readReply(min(greetTime, u.wait.Reply))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && d.TLS != TLSImplicit:
-		return &dialError{kind: faultUpstreamTimeout, text: "it sends no greeting (a port for tls: implicit?)"}
+		return &dialError{kind: kindTimeout, text: "it sends no greeting (a port for tls: implicit?)"}
 	case err != nil:
 		return replyError(err)
 	}
@@ -164,16 +134,16 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 		return nil
 	}
 	if _, ok := u.caps["STARTTLS"]; !ok {
-		return &dialError{kind: faultTLS, text: "it does not offer STARTTLS"}
+		return &dialError{kind: kindTLS, text: "it does not offer STARTTLS"}
 	}
 	r, err := u.command("starttls", []byte("STARTTLS\r\n"))
 	switch {
 	case err != nil:
 		return replyError(err)
 	case r.code != 220:
-		return &dialError{kind: faultTLS, text: "it refused STARTTLS"}
+		return &dialError{kind: kindTLS, text: "it refused STARTTLS"}
 	case u.r.Buffered() > 0: // said in the clear, to be taken for encrypted
-		return &dialError{kind: faultTLS, text: "data was injected before TLS"}
+		return &dialError{kind: kindTLS, text: "data was injected before TLS"}
 	}
 	if err := u.secure(d.tls); err != nil {
 		return err
@@ -188,7 +158,7 @@ const greetTime = time.Minute
 // secure begins TLS.
 func (u *upstream) secure(config *tls.Config) error {
 	conn := tls.Client(u.conn, config)
-	conn.SetDeadline(time.Now().Add(u.limits.Connect))
+	conn.SetDeadline(time.Now().Add(u.wait.Connect))
 	if err := conn.Handshake(); err != nil {
 		return tlsError(err)
 	}
@@ -210,24 +180,12 @@ func (u *upstream) greet(as greeting) error {
 	case err != nil:
 		return replyError(err)
 	case r.code >= 400:
-		return &refusal{reply: r, toGreeting: true}
+		return &refusal{serverReply: r, toGreeting: true}
 	case !r.ok():
 		return replyError(errProtocol)
 	}
 	u.caps = capabilities(r)
 	return nil
-}
-
-// capabilities are the keywords of a reply to EHLO, in upper case, with their
-// parameters. Its first line has none, and that is all that HELO is told.
-func capabilities(r reply) map[string]string {
-	caps := map[string]string{}
-	for _, line := range strings.Split(r.text(), "\n")[1:] {
-		keyword, parameters, _ := strings.Cut(strings.ReplaceAll(line, "AUTH=", "AUTH "), " ")
-		keyword = strings.ToUpper(keyword)
-		caps[keyword] = strings.TrimSpace(caps[keyword] + " " + parameters)
-	}
-	return caps
 }
 
 // mechanisms lists the SASL mechanisms that can be relayed: not those that are
@@ -247,39 +205,4 @@ func (u *upstream) mechanisms() (names []string) {
 // hasMechanism reports whether the upstream offers a SASL mechanism.
 func (u *upstream) hasMechanism(name string) bool {
 	return slices.Contains(strings.Fields(strings.ToUpper(u.caps["AUTH"])), name)
-}
-
-func connectError(err error) error {
-	var dns *net.DNSError
-	var timeout net.Error // of the dialer or of the context: they differ
-	switch {
-	case outOfDescriptors(err), errors.As(err, &dns) && !hasDescriptors():
-		return errNoDescriptors
-	case errors.As(err, &dns):
-		return &dialError{kind: faultConnect, text: "its name cannot be resolved"}
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return &dialError{kind: faultConnect, text: "connection refused"}
-	case errors.Is(err, syscall.ECONNRESET): // accepted, and reset before we knew
-		return &dialError{kind: faultConnect, text: "connection lost"}
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return &dialError{kind: faultConnect, text: "no answer"}
-	}
-	return &dialError{kind: faultConnect, text: "no connection"}
-}
-
-// errNoAgreement is a handshake that failed for no other reason that is known.
-var errNoAgreement = &dialError{kind: faultTLS, text: "the TLS handshake failed"}
-
-// tlsError says why a handshake failed.
-func tlsError(err error) error {
-	certificate := certificateError(err)
-	switch {
-	case certificate != nil:
-		return certificate
-	case errors.As(err, new(tls.RecordHeaderError)):
-		return &dialError{kind: faultTLS, text: "it does not begin with TLS (a port for tls: starttls?)"}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &dialError{kind: faultTLS, text: "no answer to the TLS handshake"}
-	}
-	return errNoAgreement
 }

@@ -66,7 +66,7 @@
 // the judge, are the passage of one message.
 // individual.go sends copies, held.go and spool.go hold the message
 // for them, pipeline.go begins their transactions, and the package unfinished
-// remembers who has one. upstream.go speaks to the server and dial.go gets there,
+// remembers who has one. upstream.go speaks to the server, whose replies dialreply.go reads, and dial.go gets there; dialfault.go says why not, and connect.go does it for a session;
 // login.go logs in there by what sasl.go knows, advice.go knows what to do where
 // that is refused, and pool.go keeps the connection. The package oauth2 has the
 // tokens of who logs in so, and tokens.go keeps it going. listen.go opens where

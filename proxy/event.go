@@ -44,11 +44,13 @@ func (s *session) refer(r reply) reply {
 	if !r.own || r.code < 400 || r.code >= 500 && r.code != codeLoginFailed && !s.mailBegun {
 		return r
 	}
-	code, _ := enhanced(r)
+	code, _ := r.enhanced()
 	if !s.event.logged {
 		s.logEvent(slog.LevelInfo, "refused", "reply", code)
 	}
-	return reply{code: r.code, raw: fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.raw, crlf), s.reference())}
+	r.raw = fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.raw, crlf), s.reference())
+	r.own = false
+	return r
 }
 
 // codeLoginFailed is the reply to a wrong password (RFC 4954 section 6).

@@ -3,10 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +24,7 @@ type run struct {
 
 	inside bool    // a transaction is open upstream, and in the way
 	sent   int     // recipients that have a copy, of this try or an earlier one
-	left   []reply // why others have none
+	left   []serverReply // why others have none
 	over   string  // why the run ended before all were tried
 }
 
@@ -181,7 +179,7 @@ func (r *run) sendCopy(to recipient) {
 	r.count(copyRefused)
 	r.left = append(r.left, said)
 	if said.code == 421 {
-		_, r.over = enhanced(said)
+		_, r.over = said.enhanced()
 		r.hangUp()
 	}
 }
@@ -219,7 +217,7 @@ func stateFault(err error) string {
 
 // transact is one transaction (RFC 5321 section 3.3) with all commands in one
 // flight. It returns the reply to the message, or the refusal before it.
-func (r *run) transact(to recipient) (reply, error) {
+func (r *run) transact(to recipient) (serverReply, error) {
 	flight := []command{{"mail", r.mailLine}, {"rcpt", to.line}, {"data", []byte("DATA\r\n")}}
 	if r.inside {
 		flight = append([]command{{"rset", []byte("RSET\r\n")}}, flight...)
@@ -233,7 +231,7 @@ func (r *run) transact(to recipient) (reply, error) {
 	r.dataOpen = true
 	header, start := r.verdict.CopyFor(to.path)
 	if err := r.writeHeld(stuff(slices.Concat(header, start)), r.held); err != nil {
-		return reply{}, err
+		return serverReply{}, err
 	}
 	r.dataOpen, r.inside = false, false
 	last, err := r.up.messageReply()
@@ -277,8 +275,8 @@ func (r *run) endSend(end func(context.Context) error) {
 // result is what the client is told.
 func (r *run) result() reply {
 	all, why := len(r.recipients), r.over
-	if again := slices.IndexFunc(r.left, func(said reply) bool { return said.code < 500 }); why == "" && again >= 0 {
-		_, why = enhanced(r.left[again])
+	if again := slices.IndexFunc(r.left, func(said serverReply) bool { return said.code < 500 }); why == "" && again >= 0 {
+		_, why = r.left[again].enhanced()
 	}
 	switch {
 	case r.sent == all && r.over == "": // where the last copy was not noted, the send is unfinished
@@ -286,14 +284,14 @@ func (r *run) result() reply {
 	case why != "":
 		return r.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))
 	}
-	code, words := enhanced(r.left[0])
+	code, words := r.left[0].enhanced()
 	return r.finish(outcomeRefusedByUpstream, ownReply(replyNoMoreCopies, code, r.sent, all, words))
 }
 
 // trouble is the upstream's last word, or what went wrong with it.
 func (r *run) trouble(err error) string {
 	if said := (*refusal)(nil); errors.As(err, &said) {
-		_, words := enhanced(said.reply)
+		_, words := said.enhanced()
 		return words
 	}
 	if errors.Is(err, errSpool) {
@@ -301,35 +299,4 @@ func (r *run) trouble(err error) string {
 	}
 	_, text := upstreamFault(err)
 	return "trouble with " + r.dialer.host() + ": " + text
-}
-
-// enhanced separates a reply into its codes (RFC 2034 section 4), both of them, and
-// its words in printable US-ASCII, at most maxWords. A reply may have none (RFC 5321
-// section 4.2); there are always some here.
-func enhanced(r reply) (code, text string) {
-	code, text = fmt.Sprintf("%d %d.0.0", r.code, r.code/100), strings.ReplaceAll(r.text(), "\n", " ")
-	if status, rest, ok := strings.Cut(text, " "); ok && isStatus(status, r.code) {
-		code, text = fmt.Sprintf("%d %s", r.code, status), strings.ReplaceAll(rest, status+" ", "")
-	}
-	printable := strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return '?'
-		}
-		return c
-	}, text)
-	if printable = strings.TrimSpace(printable); printable == "" {
-		printable = "no reason was given"
-	}
-	return code, printable[:min(len(printable), maxWords)]
-}
-
-// maxWords keeps a reply with the upstream's words within 512 bytes.
-const maxWords = 350
-
-// isStatus reports an enhanced status code (RFC 3463 section 2) of the class of
-// a reply.
-func isStatus(s string, code int) bool {
-	var class, subject, detail int
-	n, err := fmt.Sscanf(s, "%1d.%3d.%3d", &class, &subject, &detail)
-	return err == nil && n == 3 && class == code/100 && s == fmt.Sprintf("%d.%d.%d", class, subject, detail)
 }

@@ -132,21 +132,21 @@ func tokenError(err error) error {
 	case outOfDescriptors(err):
 		return errNoDescriptors
 	}
-	return &dialError{kind: faultToken, text: err.Error()}
+	return &dialError{kind: kindToken, text: err.Error()}
 }
 
 var (
-	errLoginRefused = &dialError{kind: faultLogin, text: "it refused the login"}
-	errLoginLater   = &dialError{kind: faultLogin, text: "it cannot check the login at this moment"}
-	errExchange     = &dialError{kind: faultLogin, text: "its part of the login makes no sense"}
-	errNotProven    = &dialError{kind: faultLogin, text: "it did not prove that it knows the password"}
-	errInTheClear   = &dialError{kind: faultLogin, text: "the password would travel in the clear"}
+	errLoginRefused = &dialError{kind: kindLogin, text: "it refused the login"}
+	errLoginLater   = &dialError{kind: kindLogin, text: "it cannot check the login at this moment"}
+	errExchange     = &dialError{kind: kindLogin, text: "its part of the login makes no sense"}
+	errNotProven    = &dialError{kind: kindLogin, text: "it did not prove that it knows the password"}
+	errInTheClear   = &dialError{kind: kindLogin, text: "the password would travel in the clear"}
 )
 
 // refusedWith is errLoginRefused with what the upstream said, unless that repeats
 // the secret, and what to do about it where that is known.
-func refusedWith(r reply, secret string) *dialError {
-	code, words := enhanced(r)
+func refusedWith(r serverReply, secret string) *dialError {
+	code, words := r.enhanced()
 	if shows(r.text(), secret) {
 		words = "its words repeat the secret"
 	}
@@ -154,7 +154,7 @@ func refusedWith(r reply, secret string) *dialError {
 	if advice := advise(r); advice != "" {
 		detail += ": " + advice
 	}
-	return &dialError{kind: faultLogin, text: errLoginRefused.text, detail: detail, said: code + " " + words}
+	return &dialError{kind: kindLogin, text: errLoginRefused.text, detail: detail, said: code + " " + words}
 }
 
 // dial opens a connection, and logs in where that is sendguard's to do. Where the
@@ -288,7 +288,7 @@ func (u *upstream) exchange(c sasl.Client, secret string) error {
 // letsIn reports whether a reply to a line of an exchange ends it well. That is
 // 235 (RFC 4954 section 6); some servers say 250. A stray 250 lets nobody in:
 // the server must have been answered, and must have said nothing else.
-func (u *upstream) letsIn(r reply, answered bool) bool {
+func (u *upstream) letsIn(r serverReply, answered bool) bool {
 	return r.code == 235 || r.code == 250 && answered && u.unasked() == nil
 }
 
@@ -302,7 +302,7 @@ func encodeInitial(response []byte) string {
 
 // answerTo returns the client's response to a challenge. The error is a
 // *dialError.
-func answerTo(c sasl.Client, challenge reply) ([]byte, error) {
+func answerTo(c sasl.Client, challenge serverReply) ([]byte, error) {
 	text, err := base64.StdEncoding.DecodeString(challenge.text())
 	if err != nil {
 		text = []byte(challenge.text()) // some ask in words

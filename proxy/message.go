@@ -190,7 +190,7 @@ func (m *passage) lastReply() reply {
 		m.outcome = outcomeRefusedByUpstream
 		m.logAdvice(r)
 	}
-	return r
+	return theirs(r)
 }
 
 // finish reads what is left of the message, for the client is to be told r at

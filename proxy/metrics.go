@@ -18,15 +18,15 @@ import (
 type fault string
 
 const (
-	faultConnect           fault = "connect"
-	faultTLS               fault = "tls"
-	faultProtocol          fault = "protocol"
-	faultLoop              fault = "loop"
-	faultLogin             fault = "login"        // sendguard's own
-	faultToken             fault = "oauth_token"  // there is none
-	faultClientLogin       fault = "client_login" // one that sendguard checks
-	faultUpstreamTimeout   fault = "upstream_timeout"
-	faultUpstreamClosed    fault = "upstream_closed"
+	faultConnect           fault = fault(kindConnect)
+	faultTLS               fault = fault(kindTLS)
+	faultProtocol          fault = fault(kindProtocol)
+	faultLoop              fault = fault(kindLoop)
+	faultLogin             fault = fault(kindLogin) // sendguard's own
+	faultToken             fault = fault(kindToken) // there is none
+	faultClientLogin       fault = "client_login"   // one that sendguard checks
+	faultUpstreamTimeout   fault = fault(kindTimeout)
+	faultUpstreamClosed    fault = fault(kindClosed)
 	faultClientGone        fault = "client_gone"
 	faultClientTimeout     fault = "client_timeout"
 	faultLineEnds          fault = "line_ends" // of a message, so that it has no end
@@ -48,7 +48,7 @@ const (
 	faultPanic             fault = "panic"
 	faultState             fault = "state" // of unfinished sends
 	faultSpool             fault = "spool"
-	faultDescriptors       fault = "descriptors" // none is left
+	faultDescriptors       fault = fault(kindDescriptors) // none is left
 )
 
 var faults = []fault{

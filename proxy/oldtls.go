@@ -55,17 +55,17 @@ func (d *dialer) explain(ctx context.Context, as greeting, opened func(net.Conn)
 	if d.old.words == "" {
 		return err
 	}
-	return &dialError{kind: faultTLS, text: d.old.words}
+	return &dialError{kind: kindTLS, text: d.old.words}
 }
 
 // askForOldTLS begins a handshake that takes old TLS and ends it as soon as it is
 // known what the upstream would have. Nothing is ever sent over it, so the
 // certificate does not matter.
 func (d *dialer) askForOldTLS(ctx context.Context, as greeting, opened func(net.Conn)) string {
-	words, limits := "", *d.limits
-	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect)
+	words := ""
 	asks := *d
-	asks.limits, asks.old, asks.replied = &limits, nil, func(string, int) {}
+	asks.wait.Reply = min(d.wait.Reply, d.wait.Connect)
+	asks.old, asks.replied = nil, func(string, int) {}
 	asks.tls = &tls.Config{ServerName: d.tls.ServerName, InsecureSkipVerify: true, VerifyConnection: func(state tls.ConnectionState) error {
 		words = oldTLSWords(state)
 		return errors.New("known")

@@ -79,7 +79,7 @@ func TestAServerWithOldTLSIsNamedAndTakenOnlyWhereThatIsSet(t *testing.T) {
 				}
 				s := defaults(u.listener.Addr().String())
 				trust(&s)
-				if _, err := Probe(context.Background(), s.upstream, s.limits); err == nil || err.Error() != tc.words {
+				if _, err := Probe(context.Background(), s.upstream, s.limits.Timeouts()); err == nil || err.Error() != tc.words {
 					t.Errorf("the probe says %v", err)
 				}
 				commands, _, _ := u.got()
@@ -123,7 +123,7 @@ func TestNewTLSIsPreferredWhereOldIsTaken(t *testing.T) {
 	s := defaults(u.listener.Addr().String())
 	trust(&s)
 	s.upstream.TLSCompatibility = true
-	if offers, err := Probe(t.Context(), s.upstream, s.limits); err != nil || !strings.HasPrefix(offers, "TLS 1.3; ") {
+	if offers, err := Probe(t.Context(), s.upstream, s.limits.Timeouts()); err != nil || !strings.HasPrefix(offers, "TLS 1.3; ") {
 		t.Errorf("%q, %v", offers, err)
 	}
 	g.greeted().message(plain, "250")

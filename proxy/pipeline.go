@@ -12,9 +12,9 @@ type command struct {
 // them so (RFC 2920), and reads the replies to all, within one time-out. It returns
 // the first refusal, or 354. An error means that the replies may be out of step:
 // the connection must not be used any more.
-func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (reply, error) {
+func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duration) (serverReply, error) {
 	if u.unasked() != nil { // see command
-		return reply{}, u.leaveTaken(timeout, commands[0].name)
+		return serverReply{}, u.leaveTaken(timeout, commands[0].name)
 	}
 	end := time.Now().Add(timeout)
 	if !pipelining {
@@ -25,9 +25,9 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 		all = append(all, c.line...)
 	}
 	if err := u.write(all); err != nil {
-		return reply{}, u.lastWord(commands[0].name, err)
+		return serverReply{}, u.lastWord(commands[0].name, err)
 	}
-	var first reply // refusal, or 354
+	var first serverReply  // refusal, or 354
 	nobody := false // the recipient was refused
 	for _, c := range commands {
 		r, err := u.answer(c.name, end)
@@ -37,7 +37,7 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 		case r.code == 354 && nobody:
 			return first, u.sendNothing(end)
 		case r.code == 354 && first.code != 0: // it would take a message that it should not
-			return reply{}, errProtocol
+			return serverReply{}, errProtocol
 		case first.code == 0 && (r.code >= 400 || r.code == 354):
 			first = r
 		}
@@ -47,10 +47,10 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 }
 
 // walk sends the commands one by one and stops at the first refusal.
-func (u *upstream) walk(commands []command, end time.Time) (r reply, err error) {
+func (u *upstream) walk(commands []command, end time.Time) (r serverReply, err error) {
 	for _, c := range commands {
 		if err := u.write(c.line); err != nil {
-			return reply{}, u.lastWord(c.name, err)
+			return serverReply{}, u.lastWord(c.name, err)
 		}
 		if r, err = u.answer(c.name, end); err != nil || r.code >= 400 {
 			return r, err
@@ -60,17 +60,17 @@ func (u *upstream) walk(commands []command, end time.Time) (r reply, err error) 
 }
 
 // answer reads the reply to a command. Only DATA is asked for more.
-func (u *upstream) answer(name string, end time.Time) (reply, error) {
+func (u *upstream) answer(name string, end time.Time) (serverReply, error) {
 	r, err := u.readReply(time.Until(end))
 	if err != nil {
-		return reply{}, err
+		return serverReply{}, err
 	}
 	expected := r.ok()
 	if name == "data" {
 		expected = r.code == 354
 	}
 	if !expected && r.code < 400 {
-		return reply{}, errProtocol
+		return serverReply{}, errProtocol
 	}
 	u.replied(name, r.code)
 	return r, nil
@@ -80,7 +80,7 @@ func (u *upstream) answer(name string, end time.Time) (reply, error) {
 // upstream took DATA all the same, and is sent a final dot for it to refuse
 // (RFC 2920 section 3.1).
 func (u *upstream) sendNothing(end time.Time) error {
-	if err := u.write(finalDot); err != nil {
+	if err := u.write([]byte(".\r\n")); err != nil {
 		return err
 	}
 	r, err := u.readReply(time.Until(end))

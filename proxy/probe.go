@@ -14,10 +14,10 @@ import (
 // is sendguard's to do, and says how the connection is secured and what the
 // upstream offers. The error says what went wrong, with the upstream's own words
 // where it refused.
-func Probe(ctx context.Context, u Upstream, limits Limits) (string, error) {
-	limits.UpstreamReply = min(limits.UpstreamReply, limits.Connect) // somebody waits for it
-	d := &dialer{Upstream: u, tls: u.tlsConfig(), old: u.newOldTLS(), limits: &limits, account: newAccount(u.Login), own: func(net.Addr) bool { return false }, replied: func(string, int) {}}
-	up, err := d.dial(ctx, greeting{name: localName}, func(net.Conn) {})
+func Probe(ctx context.Context, u Upstream, wait Timeouts) (string, error) {
+	wait.Reply = min(wait.Reply, wait.Connect) // somebody waits for it
+	d := newDialer(u, wait, func(net.Addr) bool { return false }, func(string, int) {})
+	up, err := d.dial(ctx, greeting{name: "localhost"}, func(net.Conn) {})
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))
 	}

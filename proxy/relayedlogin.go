@@ -87,7 +87,7 @@ func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	answered := s.auth.responded || len(bytes.Fields(s.w.line)) > 2
 	r, err := s.ask("auth", s.w.line)
 	s.auth.open = err == nil && r.code == 334
-	s.auth.done = err == nil && s.up.letsIn(r, answered)
+	s.auth.done = err == nil && s.up.letsIn(r.serverReply, answered)
 	if err == nil && !s.auth.open && !s.auth.done && r.code < 400 {
 		err = errProtocol
 	}
@@ -95,7 +95,7 @@ func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 		return nil, false, s.answer(s.lost(err, replyLost))
 	}
 	if r.code >= 400 {
-		code, _ := enhanced(r)
+		code, _ := r.enhanced()
 		s.journal.Info("the upstream refused a login", "mechanism", s.auth.mechanism, "reply", code)
 	}
 	return nil, s.auth.done, s.answer(r)

@@ -23,15 +23,10 @@ type settings struct {
 func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *settings {
 	set := &settings{limits: limits, policy: p}
 	for _, r := range routes {
-		set.routes = append(set.routes, &route{Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r), dialer: &dialer{
-			Upstream: r.Upstream,
-			tls:      r.Upstream.tlsConfig(),
-			old:      r.Upstream.newOldTLS(),
-			limits:   &set.limits,
-			account:  newAccount(r.Upstream.Login),
-			own:      s.owns,
-			replied:  func(command string, code int) { s.metrics.replied(r.Name, command, code) },
-		}})
+		set.routes = append(set.routes, &route{
+			Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r),
+			dialer: newDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
+		})
 	}
 	return set
 }

@@ -115,13 +115,22 @@ func overLimit(v *policy.Verdict) string {
 	return b.String()
 }
 
+// A reply is what a client is told.
+type reply struct {
+	serverReply
+	own bool // it is ours, and without its reference yet
+}
+
+// theirs is a reply of the upstream.
+func theirs(r serverReply) reply { return reply{serverReply: r} }
+
 // ownReply makes a reply of a line of the table above. Where it refuses it is
 // told with a reference, see session.refer.
 func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
 
 func newReply(raw []byte) reply {
 	code, _, _ := replyLine(raw)
-	return reply{code: code, raw: raw, own: true}
+	return reply{serverReply{code: code, raw: raw}, true}
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a
@@ -138,7 +147,7 @@ func (r reply) smtpError() error {
 // host and the kind of the fault: the given one, where there was a connection.
 func errorReply(err error, line, host string) reply {
 	if r := (*refusal)(nil); errors.As(err, &r) {
-		return r.reply
+		return theirs(r.serverReply)
 	}
 	if errors.Is(err, errNoDescriptors) {
 		return ownReply(replyNoDescriptors)
@@ -147,8 +156,29 @@ func errorReply(err error, line, host string) reply {
 		return ownReply(replySpool)
 	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
-		return ownReply(d.line(), host, d.words())
+		return ownReply(dialLine(d.kind), host, d.words())
 	}
 	_, text := upstreamFault(err)
 	return ownReply(line, host, text)
+}
+
+// dialLine is what the client is told where there is no connection.
+func dialLine(k kind) string {
+	switch k {
+	case kindLogin:
+		return replyNotLoggedIn
+	case kindToken:
+		return replyNoToken
+	}
+	return replyUnreachable
+}
+
+// upstreamFault says what went wrong on the way upstream, or in reading again what
+// was to go there.
+func upstreamFault(err error) (fault, string) {
+	if errors.Is(err, errSpool) {
+		return faultSpool, err.Error()
+	}
+	k, text := troubleOf(err)
+	return fault(k), text
 }

@@ -73,7 +73,7 @@ func noMechanism(ways []mechanism, offered []string) error {
 	case slices.ContainsFunc(offered, func(name string) bool { return Mechanism(name).TakesToken() }):
 		text = "it takes no password, but an OAuth2 token"
 	}
-	return &dialError{kind: faultLogin, text: text}
+	return &dialError{kind: kindLogin, text: text}
 }
 
 // A scramClient is SCRAM-SHA-256 (RFC 5802 and 7677).

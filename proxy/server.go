@@ -35,6 +35,11 @@ type Limits struct {
 	TimeBudget    time.Duration // for the copies of one message
 }
 
+// Timeouts are those for the upstream.
+func (l *Limits) Timeouts() Timeouts {
+	return Timeouts{Connect: l.Connect, Reply: l.UpstreamReply, Stall: l.Stall}
+}
+
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
 	Name          string

@@ -153,12 +153,12 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 	r, err := s.up.command(name, line)
 	s.trace("upstream", "command", name, "reply", r.code)
 	s.logAdvice(r)
-	return r, err
+	return theirs(r), err
 }
 
 // logAdvice logs what to do about a refusal that has a remedy. The reply itself is
 // the client's: it may name a mailbox.
-func (s *session) logAdvice(r reply) {
+func (s *session) logAdvice(r serverReply) {
 	if text := advise(r); text != "" {
 		s.log.Warn("the server refused", "route", s.Name, "code", r.code, "advice", text)
 	}
@@ -231,7 +231,7 @@ func (s *session) Reset() {
 	r, err := s.ask("rset", []byte("RSET\r\n"))
 	if err == nil && !r.ok() {
 		s.faultDetail(faultUpstreamClosed, "it refused RSET")
-		err = refused(r)
+		err = refused(r.serverReply)
 	}
 	if err != nil {
 		s.sayNext(s.lost(err, replyLost))
@@ -248,7 +248,7 @@ func (s *session) sayNext(r reply) {
 		return
 	}
 	if r.code != 421 {
-		_, words := enhanced(r)
+		_, words := r.enhanced()
 		r = ownReply(replySessionEnded, words)
 	}
 	s.w.farewell = s.refer(r)

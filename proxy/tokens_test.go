@@ -222,12 +222,12 @@ func TestARefusalThatHasARemedyIsExplained(t *testing.T) {
 		g := newGuard(t, u, withLogin("SECRET", nil))
 		c := g.dial()
 		c.want("220")
-		code, words := enhanced(newReply([]byte(strings.ReplaceAll(said, "\n", "\r\n") + "\r\n")))
+		code, words := newReply([]byte(strings.ReplaceAll(said, "\n", "\r\n") + "\r\n")).enhanced()
 		c.cmd("EHLO client.test", "451 4.7.0 Not sent: sendguard cannot log in at 127.0.0.1: it refused the login: "+code+" "+words)
 		if log := g.log.String(); !strings.Contains(log, want) || strings.Contains(log, "tim@") {
 			t.Errorf("%s\nthe log says %s\nwant %s", said, log, want)
 		}
-		_, err := Probe(t.Context(), g.routes[0].Upstream, g.settings.limits)
+		_, err := Probe(t.Context(), g.routes[0].Upstream, g.settings.limits.Timeouts())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s\na trial says %v\nwant %s", said, err, want)
 		}

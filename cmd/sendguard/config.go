@@ -72,10 +72,11 @@ func tryUpstreams(ctx context.Context, c *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	limits := c.ProxyLimits()
 	offers, failed := make([]string, len(routes)), make([]error, len(routes))
 	var wg sync.WaitGroup
 	for i, r := range routes {
-		wg.Go(func() { offers[i], failed[i] = proxy.Probe(ctx, r.Upstream, c.ProxyLimits()) })
+		wg.Go(func() { offers[i], failed[i] = proxy.Probe(ctx, r.Upstream, limits.Timeouts()) })
 	}
 	wg.Wait()
 	for i, r := range routes {

@@ -116,7 +116,7 @@ func (s *signIn) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(s.out, "Logged in: %s. The login is kept in %s.\n", mailbox, s.Store)
 	s.Upstream.Login = &proxy.Login{Username: s.Mailbox, Mechanism: s.With, Password: grant.Access}
-	if _, err := proxy.Probe(ctx, s.Upstream, s.limits); err != nil {
+	if _, err := proxy.Probe(ctx, s.Upstream, s.limits.Timeouts()); err != nil {
 		return faultError{fmt.Errorf("but %s does not take it: %w", s.Upstream.Address, err)}
 	}
 	fmt.Fprintf(s.out, "%s takes it.\n", s.Upstream.Address)
