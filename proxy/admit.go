@@ -40,7 +40,7 @@ func (r *route) admit(conn net.Conn) {
 // meet makes the session of a connection.
 func (r *route) meet(conn net.Conn) *session {
 	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, refer: c.referAnew, onFault: c.fault, told: c.traceReply, begin: c.begin}
+	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, refer: c.referAnew, onFault: c.fault, told: c.traceReply, begin: c.begin, busy: func() bool { return c.up.inTransaction() }}
 	c.openJournal(conn.RemoteAddr())
 	return c
 }

@@ -40,7 +40,7 @@ func (s *session) connectAnew() error {
 // beginTransaction sends MAIL upstream. A connection that is gone is replaced, for
 // nothing of the transaction was answered yet; once, and by a new one.
 func (s *session) beginTransaction() (reply, error) {
-	if !s.renewable() || s.w.inside { // MAIL within a transaction is for the upstream to refuse
+	if !s.renewable() || s.up.inTransaction() { // MAIL within a transaction is for the upstream to refuse
 		return s.ask("mail", s.w.line)
 	}
 	s.w.flush()
@@ -83,7 +83,7 @@ func offersLess(now, announced map[string]string) bool {
 // takes leave of the upstream.
 func (s *session) giveBack(u *upstream) {
 	switch {
-	case !s.renewable() || s.pool.max == 0 || s.w.inside || u.worn():
+	case !s.renewable() || s.pool.max == 0 || u.inTransaction() || u.worn():
 		u.quit()
 	case !u.reset():
 		u.conn.Close()

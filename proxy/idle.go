@@ -15,7 +15,7 @@ import (
 // transaction does not reach it: it may be another client's next.
 func (s *session) relayIdle(verb string, line []byte) []byte {
 	r := ownReply(replyOK)
-	if s.up != nil && !s.mustLogIn() && (!s.renewable() || s.w.inside) {
+	if s.up != nil && !s.mustLogIn() && (!s.renewable() || s.up.inTransaction()) {
 		var err error
 		if r, err = s.ask(metricName[verb], line); err == nil && r.code < 400 && !r.ok() {
 			err = errProtocol
@@ -25,7 +25,6 @@ func (s *session) relayIdle(verb string, line []byte) []byte {
 		}
 	}
 	if verb == "RSET" && r.ok() {
-		s.w.setInside(false)
 		s.w.instead = r.raw
 		return []byte(forLibrary[verb])
 	}
@@ -67,7 +66,6 @@ func (s *session) greetAgain(verb string, line []byte) []byte {
 			return nil
 		}
 		s.caps = s.up.caps
-		s.w.setInside(false)
 	}
 	s.helo = as
 	return []byte(forLibrary[verb])

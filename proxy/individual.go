@@ -22,10 +22,9 @@ type run struct {
 	send       *unfinished.Send
 	begun      time.Time
 
-	inside bool    // a transaction is open upstream, and in the way
-	sent   int     // recipients that have a copy, of this try or an earlier one
-	left   []serverReply // why others have none
-	over   string  // why the run ended before all were tried
+	sent int           // recipients that have a copy, of this try or an earlier one
+	left []serverReply // why others have none
+	over string        // why the run ended before all were tried
 }
 
 // A recipient is one RCPT command that the upstream accepted.
@@ -50,8 +49,7 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 // sendCopies sends the copies of a message that is held. The client is told how
 // many recipients have one.
 func (m *passage) sendCopies(held *spool) reply {
-	reset := m.up != nil
-	if !reset {
+	if m.up == nil {
 		if r, stop := m.reconnect(); stop {
 			return r
 		}
@@ -66,7 +64,7 @@ func (m *passage) sendCopies(held *spool) reply {
 		m.faultDetail(faultState, stateFault(err))
 		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
 	}
-	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now(), inside: reset}
+	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now()}
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
@@ -156,7 +154,6 @@ func (r *run) sendAll() {
 			tried = true
 		}
 	}
-	r.w.setInside(r.inside && r.up != nil)
 }
 
 func (r *run) count(result string) { r.metrics.copies.WithLabelValues(r.Name, result).Inc() }
@@ -219,21 +216,17 @@ func stateFault(err error) string {
 // flight. It returns the reply to the message, or the refusal before it.
 func (r *run) transact(to recipient) (serverReply, error) {
 	flight := []command{{"mail", r.mailLine}, {"rcpt", to.line}, {"data", []byte("DATA\r\n")}}
-	if r.inside {
+	if r.up.inTransaction() {
 		flight = append([]command{{"rset", []byte("RSET\r\n")}}, flight...)
 	}
-	r.inside = true
-	r.up.transactions++
 	said, err := r.up.fly(flight, r.up.pipelines(), r.patience())
 	if err != nil || said.code != 354 {
 		return said, err
 	}
-	r.dataOpen = true
 	header, start := r.verdict.CopyFor(to.path)
 	if err := r.writeHeld(stuff(slices.Concat(header, start)), r.held); err != nil {
 		return serverReply{}, err
 	}
-	r.dataOpen, r.inside = false, false
 	last, err := r.up.messageReply()
 	r.trace("upstream", "command", "message", "reply", last.code)
 	return last, err

@@ -124,7 +124,6 @@ func (m *passage) openData() (r reply, ok bool) {
 	if err := m.up.inStep(); err != nil {
 		return m.upstreamLost(err), false
 	}
-	m.dataOpen = true
 	return r, true
 }
 
@@ -166,7 +165,7 @@ func paths(rcpts []recipient) []string {
 
 // breakOff has the upstream not take for finished what it has of the message.
 func (m *passage) breakOff() {
-	if m.dataOpen {
+	if m.up.inMessage() {
 		m.hangUp()
 	}
 }
@@ -174,14 +173,12 @@ func (m *passage) breakOff() {
 // lastReply waits for what the upstream says to the whole message. From here
 // on only it knows whether the message was taken (RFC 1047).
 func (m *passage) lastReply() reply {
-	m.dataOpen = false
 	r, err := m.up.messageReply()
 	m.trace("upstream", "command", "message", "reply", r.code)
 	if err != nil {
 		m.outcome = outcomeUpstreamFailed
 		return m.lost(err, replyUnknown)
 	}
-	m.w.setInside(false)
 	if r.code == 421 {
 		m.hangUp()
 	}

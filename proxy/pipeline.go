@@ -16,7 +16,18 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 	if u.unasked() != nil { // see command
 		return serverReply{}, u.leaveTaken(timeout, commands[0].name)
 	}
+	u.stage = begun // or as good as that: what was refused of it may be in the way of the next one
+	u.transactions++
 	end := time.Now().Add(timeout)
+	r, err := u.flight(commands, pipelining, end)
+	if err == nil && r.code == 354 {
+		u.stage = sending
+	}
+	return r, err
+}
+
+// flight is fly until a time.
+func (u *upstream) flight(commands []command, pipelining bool, end time.Time) (serverReply, error) {
 	if !pipelining {
 		return u.walk(commands, end)
 	}
@@ -27,8 +38,8 @@ func (u *upstream) fly(commands []command, pipelining bool, timeout time.Duratio
 	if err := u.write(all); err != nil {
 		return serverReply{}, u.lastWord(commands[0].name, err)
 	}
-	var first serverReply  // refusal, or 354
-	nobody := false // the recipient was refused
+	var first serverReply // refusal, or 354
+	nobody := false       // the recipient was refused
 	for _, c := range commands {
 		r, err := u.answer(c.name, end)
 		switch {

@@ -52,7 +52,7 @@ func (s *session) Auth(string) (sasl.Server, error) {
 		return nil, s.wrong(replyNoAuth)
 	case !slices.Contains(offered, mechanism):
 		return nil, s.wrong(replyMechanism)
-	case s.users != nil && s.w.inside: // RFC 4954 section 4
+	case s.users != nil && s.up.inTransaction(): // RFC 4954 section 4
 		return nil, s.wrong(replyAuthInside)
 	}
 	s.auth.mechanism = mechanism

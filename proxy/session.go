@@ -39,7 +39,6 @@ type session struct {
 	rcptBytes  int            // taken out of the budget for them
 	policy     *policy.Policy // for it, in force at its MAIL
 	timeBudget time.Duration  // for its copies, likewise
-	dataOpen   bool           // the upstream takes a message that is not finished
 	auth       authState
 	whenTold   func() // what is left to do when the client has had the reply to its message
 	countedAs  string // among the connections per client
@@ -84,12 +83,10 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	}
 	err := s.pass(s.beginTransaction())
 	if err == nil {
-		s.up.transactions++
 		s.forgetRecipients()
 		s.sender, s.mailLine = pathOf(s.w.line), bytes.Clone(s.w.line)
 		now := s.inForce.Load()
 		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
-		s.w.setInside(true)
 	}
 	return err
 }
@@ -201,8 +198,6 @@ func (s *session) hangUp() {
 		s.up.conn.Close()
 		s.up = nil
 	}
-	s.dataOpen = false
-	s.w.setInside(false)
 	if !s.renewable() {
 		s.w.farewell = ownReply(replyReconnect)
 	}
@@ -218,10 +213,10 @@ func (s *session) Reset() {
 		then()
 	}
 	s.forgetRecipients()
-	if s.dataOpen {
+	if s.up.inMessage() {
 		s.hangUp()
 	}
-	if !s.w.inside {
+	if !s.up.inTransaction() {
 		return
 	}
 	if len(s.w.slot) > 0 { // the reply to a message need not wait
@@ -236,7 +231,6 @@ func (s *session) Reset() {
 	if err != nil {
 		s.sayNext(s.lost(err, replyLost))
 	}
-	s.w.setInside(false)
 }
 
 // sayNext has the client told why there is no way upstream any more, at its next
@@ -262,7 +256,7 @@ func (s *session) Logout() error {
 	s.w.flush()
 	switch {
 	case s.up == nil:
-	case s.dataOpen:
+	case s.up.inMessage():
 		s.up.conn.Close() // QUIT would be a part of the message
 	default:
 		s.giveBack(s.up)

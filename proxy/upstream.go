@@ -20,6 +20,7 @@ type upstream struct {
 	caps    map[string]string // by keyword in upper case: its parameters
 	replied func(command string, code int)
 
+	stage        stage  // of a transaction
 	refused      bool   // something, at any time
 	unproductive int    // commands since the last message that it took
 	helo         string // what it was greeted with
@@ -82,9 +83,40 @@ func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte
 	if err != nil {
 		return serverReply{}, err
 	}
-	u.replied(name, r.code)
+	u.note(name, r)
 	return r, nil
 }
+
+// A stage is how far a transaction has come (RFC 5321 section 3.3). Whoever wants
+// to know asks here, and nobody else keeps an account of it.
+type stage int
+
+const (
+	between stage = iota // none is open
+	begun                // MAIL was taken
+	sending              // DATA was taken, and the message is not finished
+)
+
+// note counts a reply, and keeps up with the transaction by what the upstream says.
+func (u *upstream) note(name string, r serverReply) {
+	u.replied(name, r.code)
+	switch {
+	case name == "mail" && r.ok():
+		u.stage = begun
+		u.transactions++
+	case name == "data" && r.code == 354:
+		u.stage = sending
+	case (name == "rset" || name == "ehlo") && r.ok(): // RFC 5321 section 4.1.4
+		u.stage = between
+	}
+}
+
+// inTransaction reports whether a transaction is open; where there is no upstream,
+// none is.
+func (u *upstream) inTransaction() bool { return u != nil && u.stage != between }
+
+// inMessage reports whether the upstream waits for more of a message.
+func (u *upstream) inMessage() bool { return u != nil && u.stage == sending }
 
 // leaveTaken reads what the upstream said before it was asked. It is why the
 // upstream hangs up, with 421 (RFC 5321 section 3.8) or, as some do, with
@@ -136,6 +168,7 @@ func (u *upstream) writeMessage(b []byte) error {
 
 // messageReply reads the reply to a whole message.
 func (u *upstream) messageReply() (serverReply, error) {
+	u.stage = between // the final dot has gone, and only the upstream knows what comes of it (RFC 1047)
 	r, err := u.readReply(u.wait.Reply)
 	if err == nil && r.code < 400 && !r.ok() {
 		err = errProtocol

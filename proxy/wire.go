@@ -39,6 +39,7 @@ type wire struct {
 	onFault func(fault)
 	told    func(reply []byte) // is called with each
 	begin   func()             // what comes before the greeting
+	busy    func() bool        // a transaction is open upstream: a stop waits for its end
 	onClose func()
 
 	body     bool  // the last command was DATA, and its message is not taken yet
@@ -51,7 +52,6 @@ type wire struct {
 	mu       sync.Mutex
 	waiting  bool // for a command, outside of a transaction
 	stopping bool
-	inside   bool // a transaction is open upstream
 }
 
 // maxCommandErrors ends a connection that talks something else than SMTP, at
@@ -225,10 +225,11 @@ func (w *wire) shrink() {
 func (w *wire) await(limit time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopping && !w.inside {
+	busy := w.busy()
+	if w.stopping && !busy {
 		return errStopping
 	}
-	w.waiting = !w.inside
+	w.waiting = !busy
 	w.conn.SetReadDeadline(time.Now().Add(limit))
 	return nil
 }
@@ -306,13 +307,6 @@ func (w *wire) unread(b []byte) {
 		w.buffers.give(w.held - len(w.in))
 		w.held = len(w.in)
 	}
-}
-
-// setInside says whether a transaction is open: a stop waits for its end.
-func (w *wire) setInside(inside bool) {
-	w.mu.Lock()
-	w.inside = inside
-	w.mu.Unlock()
 }
 
 // interrupt ends the connection as soon as no transaction is open.
