@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -33,14 +32,14 @@ func (r *route) admit(conn net.Conn) {
 	r.sessions.Add(1)
 	r.metrics.sessions.WithLabelValues(r.Name).Inc()
 	r.metrics.open.WithLabelValues(r.Name).Inc()
-	c.w.onClose = c.leave
+	c.admitted = true
 	c.serve()
 }
 
 // meet makes the session of a connection.
 func (r *route) meet(conn net.Conn) *session {
 	c := &session{route: r, client: conn}
-	c.w = &wire{conn: conn, limits: r.limits, buffers: r.buffers, screen: c.screen, replied: c.replied, refer: c.referAnew, onFault: c.fault, told: c.traceReply, begin: c.begin, busy: func() bool { return c.up.inTransaction() }}
+	c.w = newWire(conn, r.limits.lines(), r.buffers, c)
 	c.openJournal(conn.RemoteAddr())
 	return c
 }
@@ -85,8 +84,12 @@ func (s *session) enter(addr net.Addr) bool {
 	return true
 }
 
-// leave ends what admit began.
-func (s *session) leave() {
+// closed ends what admit began.
+func (s *session) closed() {
+	if !s.admitted {
+		return
+	}
+	s.admitted = false
 	s.Server.mu.Lock()
 	delete(s.open, s)
 	if s.countedAs != "" {
@@ -127,37 +130,45 @@ const proxyTime = 10 * time.Second
 // readProxyHeader takes the header in which a proxy says whose connection it
 // is. Without one the connection ends: it did not come through the proxy.
 func (s *session) readProxyHeader() {
-	w := s.w
-	if w.await(min(proxyTime, w.limits.Idle)) != nil {
-		w.end()
+	addr := s.client.RemoteAddr()
+	err := s.w.replaceConn(proxyTime, func(conn net.Conn) (net.Conn, error) {
+		r := bufio.NewReader(conn)
+		header, err := proxyproto.Read(r)
+		switch {
+		case errors.Is(err, proxyproto.ErrNoProxyProtocol) && r.Buffered() == 0:
+			return nil, errLooked
+		case err != nil:
+			return nil, err
+		case !header.Command.IsLocal() && header.SourceAddr != nil: // else it is the proxy's own connection
+			addr = header.SourceAddr
+			s.openJournal(addr)
+		}
+		return &proxied{conn.(streamConn), r}, nil
+	})
+	if err != nil {
+		s.notBegun(err, faultProxyHeader, "")
 		return
-	}
-	r := bufio.NewReader(w.conn)
-	header, err := proxyproto.Read(r)
-	switch stopped := w.awaited(); {
-	case err == nil:
-	case r.Buffered() == 0 && errors.Is(err, proxyproto.ErrNoProxyProtocol), stopped && errors.Is(err, os.ErrDeadlineExceeded):
-		w.end() // it looked whether somebody listens, as load balancers do; or we stop
-		return
-	default:
-		s.fault(faultProxyHeader)
-		w.linger()
-		w.end()
-		return
-	}
-	addr := w.conn.RemoteAddr()
-	if !header.Command.IsLocal() && header.SourceAddr != nil { // else it is the proxy's own connection
-		addr = header.SourceAddr
-		s.openJournal(addr)
 	}
 	s.Server.mu.Lock()
 	entered := s.enter(addr)
 	s.Server.mu.Unlock()
 	if !entered {
 		s.turnAway(replyTooManyConns, faultTooManyConns)
-		return
 	}
-	w.conn = &proxied{w.conn.(streamConn), r}
+}
+
+// errLooked says that a client only looked whether somebody listens, as load
+// balancers do.
+var errLooked = errors.New("nothing came")
+
+// notBegun ends a connection that did not begin as it must. It is a fault, unless
+// the client wanted nothing or we stop.
+func (s *session) notBegun(err error, f fault, detail string) {
+	if !errors.Is(err, errLooked) && !errors.Is(err, errStopping) {
+		s.faultDetail(f, detail)
+		s.w.linger() // an alert says why
+	}
+	s.w.end()
 }
 
 // A streamConn is a TCP or unix socket.

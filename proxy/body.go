@@ -12,7 +12,6 @@ import (
 // 4.1.1.4), or .CRLF in place of its first line.
 type bodyReader struct {
 	w         *wire
-	hold      *budget
 	normalize bool
 
 	buf         *[]byte
@@ -44,9 +43,9 @@ var (
 
 // newBodyReader takes a small piece out of the budget; it returns nil where
 // that is used up. The caller must release it.
-func newBodyReader(w *wire, hold *budget, normalize bool) *bodyReader {
-	b := &bodyReader{w: w, hold: hold, normalize: normalize, lineStart: true, tail: bytes.Clone(crlf)}
-	if !hold.take(b.cost(smallPiece)) {
+func newBodyReader(w *wire, normalize bool) *bodyReader {
+	b := &bodyReader{w: w, normalize: normalize, lineStart: true, tail: bytes.Clone(crlf)}
+	if !w.memory.take(b.cost(smallPiece)) {
 		return nil
 	}
 	b.buf = smallPieces.Get().(*[]byte)
@@ -67,13 +66,13 @@ func (b *bodyReader) release() {
 	} else {
 		largePieces.Put(b.buf)
 	}
-	b.hold.give(b.cost(len(*b.buf)))
+	b.w.memory.give(b.cost(len(*b.buf)))
 	b.buf = nil
 }
 
 // enlarge goes over to a large piece, if there is room for it.
 func (b *bodyReader) enlarge() {
-	if !b.hold.take(b.cost(largePiece)) {
+	if !b.w.memory.take(b.cost(largePiece)) {
 		return
 	}
 	larger := largePieces.Get().(*[]byte)

@@ -27,8 +27,7 @@ func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == TLSI
 
 // secured reports whether the client's side is encrypted.
 func (s *session) secured() bool {
-	_, ok := s.w.conn.(*tls.Conn)
-	return ok
+	return s.encrypted
 }
 
 // isPrivate reports whether nobody else can read what the client's side sends:
@@ -55,7 +54,7 @@ func (s *session) beforeTLS(verb string) []byte {
 	case "HELO":
 		s.w.say([]byte(replyHelo))
 	default:
-		s.w.refuse(replyTLSFirst)
+		s.refuse(replyTLSFirst)
 	}
 	return nil
 }
@@ -65,13 +64,13 @@ func (s *session) beforeTLS(verb string) []byte {
 func (s *session) startTLS(line []byte) {
 	switch {
 	case s.tls == nil:
-		s.w.refuse(replyNoTLS)
+		s.refuse(replyNoTLS)
 	case s.secured():
-		s.w.refuse(replyTLSAlready)
+		s.refuse(replyTLSAlready)
 	case len(bytes.Fields(line)) > 1: // RFC 3207 section 4
-		s.w.refuse(replyTLSParameter)
-	case len(s.w.in) > 0:
-		s.w.endFor(replyInjected, faultInjection)
+		s.refuse(replyTLSParameter)
+	case s.w.hasMore():
+		s.endFor(replyInjected, faultInjection)
 	default:
 		s.w.say([]byte(replyReadyForTLS))
 		s.w.flush()
@@ -82,27 +81,23 @@ func (s *session) startTLS(line []byte) {
 // secure begins TLS with the client. A handshake that fails ends the
 // connection; there is nobody to talk to.
 func (s *session) secure() {
-	w := s.w
-	if w.ended {
+	if s.w.isOver() {
 		return
 	}
-	conn := tls.Server(w.conn, s.tls)
-	if w.await(min(handshakeTime, w.limits.Idle)) != nil {
-		w.end()
+	err := s.w.replaceConn(handshakeTime, func(conn net.Conn) (net.Conn, error) {
+		conn.SetWriteDeadline(time.Now().Add(handshakeTime))
+		encrypted := tls.Server(conn, s.tls)
+		err := encrypted.Handshake()
+		if errors.Is(err, io.EOF) {
+			err = errLooked
+		}
+		return encrypted, err
+	})
+	if err != nil {
+		s.notBegun(err, faultClientTLS, clientTLSFault(err))
 		return
 	}
-	w.conn.SetWriteDeadline(time.Now().Add(handshakeTime))
-	err := conn.Handshake()
-	switch stopped := w.awaited(); {
-	case err == nil:
-		w.conn = conn
-	case errors.Is(err, io.EOF), stopped && errors.Is(err, os.ErrDeadlineExceeded):
-		w.end() // it looked whether somebody listens, as load balancers do; or we stop
-	default:
-		s.faultDetail(faultClientTLS, clientTLSFault(err))
-		w.linger() // the alert says why
-		w.end()
-	}
+	s.encrypted = true
 }
 
 // clientTLSFault says what went wrong in a handshake, in words of our own: the

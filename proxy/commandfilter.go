@@ -7,11 +7,15 @@ import (
 	"strconv"
 )
 
-// screen says what the library is given of a command line: a line of our own
+// command says what the library is given of a command line: a line of our own
 // that says no more than which command came, or nothing where it is answered
 // here. The line that goes upstream is the client's, and what is wrong with it
 // is the upstream's to say.
-func (s *session) screen(line []byte) []byte {
+func (s *session) command(line []byte) []byte {
+	if s.farewell.code != 0 && !isVerb(line, "QUIT") {
+		s.w.endWith(s.referAnew(s.farewell, ""))
+		return nil
+	}
 	s.event = event{}
 	s.traceCommand(line)
 	if s.auth.open { // base64 can spell any verb
@@ -20,13 +24,13 @@ func (s *session) screen(line []byte) []byte {
 	verb := verbOf(line)
 	switch {
 	case line[0] == tlsHandshake:
-		s.w.fail(faultTLSOnPlaintext) // the client has its connection security not at none
+		s.hangUpOn(faultTLSOnPlaintext) // the client has its connection security not at none
 	case isHTTP(verb, line):
-		s.w.fail(faultHTTP)
+		s.hangUpOn(faultHTTP)
 	case verb == "BDAT": // its chunk follows, whatever the answer
-		s.w.endFor(replyBdat, faultBdat)
+		s.endFor(replyBdat, faultBdat)
 	case verb == "" || hasControls(line):
-		s.w.refuse(replyBadCommand)
+		s.refuse(replyBadCommand)
 	case verb == "STARTTLS":
 		s.startTLS(line)
 	case s.tlsDue():
@@ -34,7 +38,7 @@ func (s *session) screen(line []byte) []byte {
 	case verb == "VRFY":
 		s.verify()
 	case (verb == "EHLO" || verb == "HELO") && len(line) > maxEnvelopeLine: // its name is kept, also by the pool
-		s.w.refuse(replyLineTooLong)
+		s.refuse(replyLineTooLong)
 	case verb == "NOOP" || verb == "RSET":
 		return s.relayIdle(verb, line)
 	case (verb == "EHLO" || verb == "HELO") && s.caps != nil:
@@ -61,33 +65,27 @@ func (s *session) traceCommand(line []byte) {
 	s.trace("client", "verb", verb, "bytes", len(line))
 }
 
-// traceReply is trace for what the client is told.
-func (s *session) traceReply(raw []byte) {
-	if s.traced {
-		code, _, _ := replyLine(bytes.TrimRight(raw, "\r\n"))
-		s.trace("told", "reply", code, "bytes", len(raw))
-	}
-}
-
 // screenOrdered is for the commands whose order the library keeps. What needs
 // an argument or has none to have is refused before it: it would count that, and
 // hang up after a few.
 func (s *session) screenOrdered(verb string, line []byte) []byte {
-	s.w.body = verb == "DATA"
+	if verb == "DATA" {
+		s.w.expectMessage()
+	}
 	arguments := len(bytes.Fields(line)) - 1
 	switch known := forLibrary[verb]; {
 	case known == "":
-		s.w.refuse(replyNotImplemented)
+		s.refuse(replyNotImplemented)
 	case verb == "QUIT":
 		return []byte(known)
 	case (verb == "EHLO" || verb == "HELO") && arguments == 0:
-		s.w.refuse(replyNoName)
+		s.refuse(replyNoName)
 	case s.caps == nil && verb != "EHLO" && verb != "HELO": // RFC 5321 section 4.1.4
-		s.w.refuse(replyNoGreeting)
+		s.refuse(replyNoGreeting)
 	case verb == "AUTH" && arguments == 0:
-		s.w.refuse(replyNoMechanism)
+		s.refuse(replyNoMechanism)
 	case verb == "DATA" && arguments > 0:
-		s.w.refuse(replyNoArgument)
+		s.refuse(replyNoArgument)
 	default:
 		return []byte(known)
 	}
@@ -107,19 +105,20 @@ var forLibrary = map[string]string{
 	"QUIT": "QUIT\r\n",
 }
 
-// replied is called when the library is done with a command.
-func (s *session) replied() {
+// replied is called when the library is done with a command, and said what it makes
+// of it.
+func (s *session) replied(said []byte, answered bool) {
 	verb := verbOf(s.w.line)
 	switch {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false
-	case len(s.w.instead) == 0 && bytes.HasPrefix(s.w.slot, []byte("50")):
-		s.w.instead = s.refer(newReply([]byte(outOfOrder[verb]))).raw
-		s.w.errors++
+	case !answered && bytes.HasPrefix(said, []byte("50")):
+		s.w.answer(s.refer(newReply([]byte(outOfOrder[verb]))).raw)
+		s.w.wrong()
 	case verb == "EHLO" && s.caps != nil:
-		s.w.instead = s.ehloReply()
+		s.w.answer(s.ehloReply())
 	case verb == "HELO" && s.caps != nil:
-		s.w.instead = []byte(replyHelo)
+		s.w.answer([]byte(replyHelo))
 	}
 }
 

@@ -25,7 +25,7 @@ func (s *session) relayIdle(verb string, line []byte) []byte {
 		}
 	}
 	if verb == "RSET" && r.ok() {
-		s.w.instead = r.raw
+		s.w.answer(r.raw)
 		return []byte(forLibrary[verb])
 	}
 	s.w.say(s.refer(r).raw)
@@ -40,9 +40,9 @@ var metricName = map[string]string{"NOOP": "noop", "RSET": "rset"}
 func (s *session) verify() {
 	switch {
 	case s.caps == nil:
-		s.w.refuse(replyNoGreeting)
+		s.refuse(replyNoGreeting)
 	case s.mustLogIn():
-		s.w.refuse(replyAuthRequired)
+		s.refuse(replyAuthRequired)
 	default:
 		s.w.say([]byte(replyNotVerified))
 	}
@@ -55,7 +55,7 @@ func (s *session) verify() {
 func (s *session) greetAgain(verb string, line []byte) []byte {
 	as := greetingOf(verb, line)
 	if as.name == "" {
-		s.w.refuse(replyNoName)
+		s.refuse(replyNoName)
 		return nil
 	}
 	if s.up != nil && !s.renewable() {
@@ -82,7 +82,7 @@ func (s *session) greetingFailed(err error) {
 		s.w.say(s.refer(s.lost(err, replyLost)).raw)
 		return
 	}
-	s.w.errors++
+	s.w.wrong()
 	s.w.say(errorReply(err, "", "").raw)
 }
 

@@ -252,7 +252,7 @@ func (r *run) forget() {
 		end = r.send.FinishUnheard
 	}
 	r.whenTold = func() {
-		if r.w.ended {
+		if r.w.isOver() {
 			end = r.send.FinishUnheard
 		}
 		r.endSend(end)

@@ -46,16 +46,14 @@ type passage struct {
 // it will be depends on the header. The library's reader is not used, the wire
 // gives the body.
 func (s *session) Data(io.Reader) error {
-	body := newBodyReader(s.w, s.buffers, s.policy.BareNewline == policy.NormalizeBare)
+	body := s.w.takeMessage(s.policy.BareNewline == policy.NormalizeBare)
 	if body == nil {
 		s.fault(faultBuffersFull)
-		s.w.refuseBody()
 		return s.answer(ownReply(replyBuffersFull))
 	}
 	defer body.release()
 	s.event.logged = true // by record
 	start := time.Now()
-	s.w.takeBody()
 	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
 	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.take})
 	defer func() { // also after a panic, which the library makes a 421
@@ -65,7 +63,7 @@ func (s *session) Data(io.Reader) error {
 	}()
 	r := m.pass()
 	if m.outcome == outcomeAccepted {
-		s.w.errors = 0
+		s.w.forgive()
 	}
 	return s.answer(r)
 }
@@ -224,11 +222,11 @@ func (m *passage) brokeOff(err error) reply {
 	m.hangUp()
 	switch {
 	case errors.Is(err, errLineEnds):
-		m.w.endFor(replyLineEnds, faultLineEnds)
+		m.endFor(replyLineEnds, faultLineEnds)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		m.w.endFor(replyStalled, faultClientTimeout)
+		m.endFor(replyStalled, faultClientTimeout)
 	default:
-		m.w.fail(faultClientGone)
+		m.hangUpOn(faultClientGone)
 	}
 	return ownReply(replyStalled)
 }

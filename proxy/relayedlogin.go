@@ -71,7 +71,7 @@ const maxResponse = 12288
 // the exchange (RFC 4954 section 4).
 func (s *session) screenResponse(line []byte) []byte {
 	if len(line) > maxResponse || hasControls(line) {
-		s.w.line = append(s.w.line[:0], "*\r\n"...)
+		s.w.cancelLogin()
 	}
 	s.auth.responded = true
 	return []byte("=\r\n")

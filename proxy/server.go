@@ -40,6 +40,11 @@ func (l *Limits) Timeouts() Timeouts {
 	return Timeouts{Connect: l.Connect, Reply: l.UpstreamReply, Stall: l.Stall}
 }
 
+// lines are those for the client's side.
+func (l *Limits) lines() lineLimits {
+	return lineLimits{lineBytes: l.LineBytes, idle: l.Idle, stall: l.Stall}
+}
+
 // A Route takes mail from clients at one address to one upstream.
 type Route struct {
 	Name          string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 // the client told what the upstream said.
 type session struct {
 	*route
-	w      *wire
-	client net.Conn // its socket, for kill; below TLS where there is any
+	w         *wire
+	client    net.Conn // its socket, for kill; below TLS where there is any
+	encrypted bool     // TLS is on
+	admitted  bool     // closed has to undo admit
 
 	number      uint64
 	journal     *slog.Logger // for the lines that are about this session
@@ -30,6 +33,7 @@ type session struct {
 	overflow    event        // that there are more recipients than may be
 	mailBegun   bool         // it has said MAIL
 
+	farewell   reply             // what the client is told at its next command, before the end
 	helo       greeting          // the client's last one
 	up         *upstream         // nil before EHLO, and once it is lost
 	caps       map[string]string // what the client was announced, as upstream.caps
@@ -52,16 +56,16 @@ type session struct {
 // there is no way upstream, the client hears why at its next command, too: many
 // try HELO after a refused EHLO, and show the reply to that.
 func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
-	if s.w.ended || s.caps != nil {
+	if s.w.isOver() || s.caps != nil {
 		return nil, errEnded
 	}
 	s.helo = greetingOf(verbOf(s.w.line), s.w.line)
 	if err := s.connect(); err != nil {
 		r := s.refer(errorReply(err, replyLost, s.dialer.host()))
 		if refusesGreeting(err) {
-			s.w.errors++
+			s.w.wrong()
 		} else {
-			s.w.farewell = r
+			s.farewell = r
 		}
 		return nil, s.answer(r)
 	}
@@ -172,15 +176,64 @@ func (s *session) trace(who string, attrs ...any) {
 // answer has the client told a reply, and tells the library.
 func (s *session) answer(r reply) error {
 	r = s.refer(r)
-	s.w.instead = r.raw
+	s.w.answer(r.raw)
 	return r.smtpError()
 }
 
 // wrong is answer for what a client gets wrong, of which there may not be too much.
 func (s *session) wrong(line string) error {
-	s.w.errors++
+	s.w.wrong()
 	return s.answer(newReply([]byte(line)))
 }
+
+// refuse answers a command that the library is not given.
+func (s *session) refuse(line string) { s.w.refuse(s.referAnew(newReply([]byte(line)), "")) }
+
+// endFor tells the client why the connection ends, with a line of our own, and ends
+// it.
+func (s *session) endFor(line string, f fault) { s.w.endWith(s.referAnew(newReply([]byte(line)), f)) }
+
+// hangUpOn ends the connection to the client without a word.
+func (s *session) hangUpOn(f fault) {
+	s.fault(f)
+	s.w.end()
+}
+
+// why says what the client is told where its connection ends: the one place where
+// what went wrong on its side becomes a reply. Nothing: it has gone, without QUIT, as
+// many do.
+func (s *session) why(reason error) []byte {
+	switch {
+	case errors.Is(reason, errInternal):
+		return s.referAnew(ownReply(replyInternal), "")
+	case errors.Is(reason, errTooManyErrors):
+		return s.referAnew(ownReply(replyTooManyErrors), faultTooManyErrors)
+	case errors.Is(reason, errOutOfStep):
+		return s.referAnew(ownReply(replyOutOfStep), faultOutOfStep)
+	case errors.Is(reason, errLineTooLong):
+		return s.referAnew(ownReply(replyLineTooLong), faultLineTooLong)
+	case errors.Is(reason, errNoMemory):
+		return s.referAnew(ownReply(replyNoMemory), faultBuffersFull)
+	case errors.Is(reason, errStopping):
+		return s.referAnew(ownReply(replyStopping), "")
+	case errors.Is(reason, os.ErrDeadlineExceeded):
+		return s.referAnew(ownReply(replyIdle), faultClientTimeout)
+	}
+	return nil
+}
+
+// told traces what the client is told. 421 ends the connection (RFC 5321 section
+// 3.8), unless it will be said again at the next command.
+func (s *session) told(raw []byte) (ends bool) {
+	if s.traced {
+		code, _, _ := replyLine(bytes.TrimRight(raw, "\r\n"))
+		s.trace("told", "reply", code, "bytes", len(raw))
+	}
+	return bytes.HasPrefix(raw, []byte("421")) && !bytes.Equal(raw, s.farewell.raw)
+}
+
+// busy reports whether a transaction is open upstream.
+func (s *session) busy() bool { return s.up.inTransaction() }
 
 // lost ends the way upstream after an error and says what the client is told.
 func (s *session) lost(err error, line string) reply {
@@ -199,7 +252,7 @@ func (s *session) hangUp() {
 		s.up = nil
 	}
 	if !s.renewable() {
-		s.w.farewell = ownReply(replyReconnect)
+		s.farewell = ownReply(replyReconnect)
 	}
 }
 
@@ -219,9 +272,7 @@ func (s *session) Reset() {
 	if !s.up.inTransaction() {
 		return
 	}
-	if len(s.w.slot) > 0 { // the reply to a message need not wait
-		s.w.settle()
-	}
+	s.w.settleEarly() // the reply to a message need not wait
 	s.event = event{} // the message has had its reply
 	r, err := s.ask("rset", []byte("RSET\r\n"))
 	if err == nil && !r.ok() {
@@ -245,7 +296,7 @@ func (s *session) sayNext(r reply) {
 		_, words := r.enhanced()
 		r = ownReply(replySessionEnded, words)
 	}
-	s.w.farewell = s.refer(r)
+	s.farewell = s.refer(r)
 }
 
 // Logout is called at QUIT and when the connection ends. The client is not
