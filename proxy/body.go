@@ -17,9 +17,9 @@ type bodyReader struct {
 	buf         *[]byte
 	start, fill int // buf[start:fill] is read and not yet passed on
 
-	bare bool  // a bare CR or LF was seen, and not mended
-	size int64 // of what was passed on, without dot-stuffing
-	dots int   // of dot-stuffing, in what was passed on
+	bare   bool  // a bare CR or LF was seen, and not mended
+	passed int64 // bytes that were passed on, without dot-stuffing
+	dots   int   // of dot-stuffing, in what was passed on
 
 	lineStart bool // the next byte comes after CRLF
 	made      bool // the next byte comes after a line end that was mended
@@ -37,9 +37,11 @@ const (
 var (
 	smallPieces = sync.Pool{New: func() any { b := make([]byte, smallPiece); return &b }}
 	largePieces = sync.Pool{New: func() any { b := make([]byte, largePiece); return &b }}
-	finalDot    = []byte(".\r\n")
 	crlf        = []byte("\r\n")
 )
+
+// finalDot ends a message.
+var finalDot = []byte(".\r\n")
 
 // newBodyReader takes a small piece out of the budget; it returns nil where
 // that is used up. The caller must release it.
@@ -117,10 +119,22 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 		case bare:
 			b.bare = true
 		}
-		b.size += int64(len(piece))
+		b.passed += int64(len(piece))
 		return piece, last, nil
 	}
 }
+
+// sawBare reports whether there was a bare CR or LF, and it was not mended.
+func (b *bodyReader) sawBare() bool { return b.bare }
+
+// size is how many bytes came so far, without dot-stuffing.
+func (b *bodyReader) size() int64 { return b.passed }
+
+// stuffing is how many dots of dot-stuffing came so far.
+func (b *bodyReader) stuffing() int { return b.dots }
+
+// buffer is memory to use when the message has come to its end.
+func (b *bodyReader) buffer() []byte { return *b.buf }
 
 // errLineEnds says that the client waits for the reply to a message that has not
 // ended, for its line ends are none.
@@ -200,7 +214,7 @@ func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
 
 // unstuffed notes a dot of dot-stuffing.
 func (b *bodyReader) unstuffed() {
-	b.size--
+	b.passed--
 	b.dots++
 }
 

@@ -11,6 +11,12 @@ type serverReply struct {
 	raw  []byte // with CRLF after each line
 }
 
+// newServerReply makes a reply of its lines.
+func newServerReply(raw []byte) serverReply {
+	code, _, _ := replyLine(raw)
+	return serverReply{code: code, raw: raw}
+}
+
 // text returns what a reply says, without the code, its lines parted by LF.
 func (r serverReply) text() string {
 	var lines []string

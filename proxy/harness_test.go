@@ -388,7 +388,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 		}
 		g.checkPrivacy()
 		g.checkReferences()
-		if left := g.buffers.left.Load(); left != s.limits.BufferBytes {
+		if left := g.buffers.remains(); left != s.limits.BufferBytes {
 			t.Errorf("%d bytes of the budget were not given back", s.limits.BufferBytes-left)
 		}
 	})

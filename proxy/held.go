@@ -9,14 +9,10 @@ import (
 // A message is held where only the whole of it can decide what goes on, or
 // where it goes on more than once.
 
-func (m *passage) newSpool() *spool {
-	return &spool{dir: m.limits.SpoolDir, room: share{of: m.buffers}}
-}
-
 // hold takes the message to its end and sends it when the whole of it was judged:
 // once, or a copy to each recipient.
 func (m *passage) hold() reply {
-	held := m.newSpool()
+	held := newSpool(m.limits.SpoolDir, m.buffers)
 	defer held.close()
 	start := bytes.Clone(m.piece[:m.start]) // the piece that holds it is read over
 	if !m.memory.take(2 * len(start)) {
@@ -90,5 +86,5 @@ func (m *passage) writeHeld(start []byte, held *spool) error {
 	if err := m.up.writeMessage(start); err != nil {
 		return err
 	}
-	return held.copyTo(m.up.writeMessage, *m.body.buf)
+	return held.copyTo(m.up.writeMessage, m.body.buffer())
 }

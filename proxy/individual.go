@@ -287,8 +287,8 @@ func (r *run) trouble(err error) string {
 		_, words := said.enhanced()
 		return words
 	}
-	if errors.Is(err, errSpool) {
-		return err.Error()
+	if text, isSpool := spoolFault(err); isSpool {
+		return text
 	}
 	_, text := upstreamFault(err)
 	return "trouble with " + r.dialer.host() + ": " + text

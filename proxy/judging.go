@@ -18,7 +18,7 @@ const decideFactor = 16
 // before anything goes on. All that is then at the start of m.piece.
 func (m *passage) decide(header []byte) error {
 	memory := decideFactor * len(header)
-	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header, m.body.dots > 0)) }); err != nil {
+	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header, m.body.stuffing() > 0)) }); err != nil {
 		return err
 	}
 	if m.wants == policy.More {
@@ -64,7 +64,7 @@ func (m *passage) readStart(memory int) error {
 
 // judgeStart feeds the judge with a piece before anything is decided.
 func (m *passage) judgeStart(piece []byte) policy.Next {
-	if m.body.bare {
+	if m.body.sawBare() {
 		m.judge.Bare()
 	}
 	if m.judge.Body(m.dots.unstuff(piece, m.stuffed)) == policy.More && m.last {
@@ -95,7 +95,7 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 	switch {
 	case m.wants == policy.Refuse:
 		return m.refuse(m.judge.Verdict()), true
-	case limit > 0 && m.body.size > limit:
+	case limit > 0 && m.body.size() > limit:
 		m.breakOff()
 		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
 	case m.wants == policy.Doom:
@@ -122,7 +122,7 @@ func (m *passage) starved() reply {
 // feed feeds the judge with a piece of the body, where it wants it. It reports
 // false where there is no memory for what it holds.
 func (m *passage) feed(body []byte) bool {
-	if m.body.bare {
+	if m.body.sawBare() {
 		m.wants = m.judge.Bare()
 	}
 	if m.wants == policy.Pass {

@@ -3,7 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
+	"strings"
 	"time"
 )
 
@@ -67,7 +67,7 @@ func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 	l.w.flush()
 	ok, err := l.users.check(l.ctx, name, password)
 	switch {
-	case errors.Is(err, errNoDescriptors):
+	case outOfDescriptors(err):
 		l.fault(faultDescriptors)
 		return nil, false, l.answer(ownReply(replyNoDescriptors))
 	case err != nil:
@@ -91,4 +91,26 @@ func (l *guardLogin) fail() ([]byte, bool, error) {
 		return nil, false, l.answer(ownReply(replyAuthTooOften))
 	}
 	return nil, false, l.answer(ownReply(replyAuthFailed))
+}
+
+// usersOf opens the users of a route; nil: it has none of its own.
+func (s *Server) usersOf(r Route) *users {
+	if r.UsersFile == "" {
+		return nil
+	}
+	log := func(err error) {
+		text := strings.ReplaceAll(err.Error(), r.UsersFile, "users_file") // a path may hold a domain
+		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", text)
+	}
+	u, err := newUsers(r.UsersFile, s.checks, func(err error) bool {
+		if outOfDescriptors(err) { // what it said before may be wrong by now, and the reason soon be gone
+			return false
+		}
+		log(err)
+		return true
+	})
+	if err != nil {
+		log(err)
+	}
+	return u
 }

@@ -31,7 +31,7 @@ type passage struct {
 	last    bool   // the message ends with it
 	stuffed bool   // it has dot-stuffing
 	start   int    // so many bytes of the piece came before the verdict: the header, and what else the judge wanted
-	memory  share  // for the header, what is judged, and the judge
+	memory  *share // for the header, what is judged, and the judge
 	outcome outcome
 
 	judge   *policy.Judge
@@ -54,7 +54,7 @@ func (s *session) Data(io.Reader) error {
 	defer body.release()
 	s.event.logged = true // by record
 	start := time.Now()
-	m := &passage{session: s, body: body, memory: share{of: s.buffers}, outcome: outcomeUpstreamFailed}
+	m := &passage{session: s, body: body, memory: newShare(s.buffers), outcome: outcomeUpstreamFailed}
 	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.take})
 	defer func() { // also after a panic, which the library makes a 421
 		m.judge.Close()
@@ -99,9 +99,9 @@ func (m *passage) pass() reply {
 
 // next takes the next piece of the message from the client.
 func (m *passage) next() (err error) {
-	dots := m.body.dots
+	dots := m.body.stuffing()
 	m.piece, m.last, err = m.body.next()
-	m.stuffed = m.body.dots > dots
+	m.stuffed = m.body.stuffing() > dots
 	return err
 }
 
@@ -234,7 +234,7 @@ func (m *passage) brokeOff(err error) reply {
 // record counts and logs a message that has come to its end.
 func (m *passage) record(took time.Duration) {
 	m.metrics.message(m, took)
-	attrs := []any{"outcome", string(m.outcome), "size", m.body.size, "duration", took.Round(time.Microsecond)}
+	attrs := []any{"outcome", string(m.outcome), "size", m.body.size(), "duration", took.Round(time.Microsecond)}
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)

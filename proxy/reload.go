@@ -24,7 +24,7 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 	set := &settings{limits: limits, policy: p}
 	for _, r := range routes {
 		set.routes = append(set.routes, &route{
-			Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.newUsers(r),
+			Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.usersOf(r),
 			dialer: newDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
 		})
 	}
@@ -67,7 +67,7 @@ func (s *Server) enforce(next *settings) error {
 		}
 	}
 	old := s.inForce.Swap(next)
-	s.buffers.left.Add(next.limits.BufferBytes - old.limits.BufferBytes) // below zero until enough is given back
+	s.buffers.grow(next.limits.BufferBytes - old.limits.BufferBytes)
 	for _, r := range next.routes {
 		r.entrance.route.Store(r)
 	}

@@ -129,8 +129,7 @@ func theirs(r serverReply) reply { return reply{serverReply: r} }
 func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
 
 func newReply(raw []byte) reply {
-	code, _, _ := replyLine(raw)
-	return reply{serverReply{code: code, raw: raw}, true}
+	return reply{newServerReply(raw), true}
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a
@@ -152,7 +151,7 @@ func errorReply(err error, line, host string) reply {
 	if errors.Is(err, errNoDescriptors) {
 		return ownReply(replyNoDescriptors)
 	}
-	if errors.Is(err, errSpool) {
+	if _, isSpool := spoolFault(err); isSpool {
 		return ownReply(replySpool)
 	}
 	if d := (*dialError)(nil); errors.As(err, &d) {
@@ -176,9 +175,18 @@ func dialLine(k kind) string {
 // upstreamFault says what went wrong on the way upstream, or in reading again what
 // was to go there.
 func upstreamFault(err error) (fault, string) {
-	if errors.Is(err, errSpool) {
-		return faultSpool, err.Error()
+	if text, isSpool := spoolFault(err); isSpool {
+		return faultSpool, text
 	}
 	k, text := troubleOf(err)
 	return fault(k), text
+}
+
+// spoolFault says what went wrong in reading again what was held, if that did.
+func spoolFault(err error) (text string, isSpool bool) {
+	spooled := (*spoolError)(nil)
+	if !errors.As(err, &spooled) {
+		return "", false
+	}
+	return spooled.Error() + ": " + Reason(spooled.Unwrap()), true
 }

@@ -64,8 +64,8 @@ type Server struct {
 	metrics *Metrics
 	log     *slog.Logger
 	buffers *budget
-	checks  chan struct{} // of passwords, as many as may be made at once
-	kept    kept          // for a client that would find no descriptor
+	checks  *checks // of passwords
+	kept    kept    // for a client that would find no descriptor
 	sends   *unfinished.Sends
 
 	inForce   atomic.Pointer[settings]
@@ -103,7 +103,8 @@ type route struct {
 // NewServer makes a server; Start opens its listeners. sends remembers what a
 // client will have to send again; it must stay open until Shutdown returns.
 func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinished.Sends, m *Metrics, log *slog.Logger) *Server {
-	s := &Server{sends: sends, metrics: m, log: log, buffers: newBudget(limits.BufferBytes), checks: make(chan struct{}, maxChecks),
+	buffers := newBudget(limits.BufferBytes)
+	s := &Server{sends: sends, metrics: m, log: log, buffers: buffers, checks: newChecks(buffers),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.inForce.Store(s.newSettings(routes, limits, p))

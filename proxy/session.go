@@ -226,8 +226,7 @@ func (s *session) why(reason error) []byte {
 // 3.8), unless it will be said again at the next command.
 func (s *session) told(raw []byte) (ends bool) {
 	if s.traced {
-		code, _, _ := replyLine(bytes.TrimRight(raw, "\r\n"))
-		s.trace("told", "reply", code, "bytes", len(raw))
+		s.trace("told", "reply", newServerReply(bytes.TrimRight(raw, "\r\n")).code, "bytes", len(raw))
 	}
 	return bytes.HasPrefix(raw, []byte("421")) && !bytes.Equal(raw, s.farewell.raw)
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 )
@@ -11,13 +10,19 @@ import (
 // the wire: in memory, and past spoolMemory in a file that has no name.
 type spool struct {
 	dir    string
-	room   share // for memory
+	room   *share // for memory
 	memory []byte
 	file   *os.File
 }
 
 // spoolMemory is how much of a message is held in memory.
 const spoolMemory = 1 << 20
+
+// newSpool makes one that holds nothing yet. It takes its memory from a budget, and
+// makes its file in dir; "" is the system's temporary folder.
+func newSpool(dir string, memory *budget) *spool {
+	return &spool{dir: dir, room: newShare(memory)}
+}
 
 // Write appends to what is held. An error is that of the file.
 func (s *spool) Write(b []byte) (int, error) {
@@ -87,13 +92,17 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("%w: %s", errSpool, Reason(err))
+			return &spoolError{err}
 		}
 	}
 }
 
-// errSpool says that what is held cannot be read again.
-var errSpool = errors.New("what was held cannot be read again")
+// A spoolError says that what is held cannot be read again.
+type spoolError struct{ err error }
+
+func (e *spoolError) Error() string { return "what was held cannot be read again" }
+
+func (e *spoolError) Unwrap() error { return e.err }
 
 func (s *spool) close() {
 	if s.file != nil {

@@ -17,10 +17,11 @@ import (
 // name:hash; empty ones and those that begin with # do not count. The file is
 // read again when it has changed.
 type users struct {
-	path    string
-	checks  chan struct{} // as many as may be made at once
-	memory  *budget       // to take from for a check
-	onError func(error)   // the file was changed and cannot be read: what it said before holds
+	path   string
+	checks *checks
+	// unread is called where the file was changed and cannot be read, and says
+	// whether what it said before holds.
+	unread func(error) bool
 
 	mu     sync.Mutex
 	hashes map[string]*passwordHash
@@ -29,24 +30,36 @@ type users struct {
 }
 
 const (
-	maxChecks     = 2 // at once: one takes tens of MB and all of a processor
 	maxUsersBytes = 4 << 20
 	checkWait     = 20 * time.Second // for one's turn
 )
 
-// newUsers returns the users of a route; nil: it has none of its own.
-func (s *Server) newUsers(r Route) *users {
-	if r.UsersFile == "" {
-		return nil
-	}
-	u := &users{path: r.UsersFile, checks: s.checks, memory: s.buffers, onError: func(err error) {
-		text := strings.ReplaceAll(err.Error(), r.UsersFile, "users_file") // a path may hold a domain
-		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", text)
-	}}
-	if err := u.refresh(); err != nil {
-		u.onError(err)
-	}
-	return u
+// A budget of memory, for the checks of passwords.
+type memoryBudget interface {
+	take(n int) bool // reports false where there is not so much
+	give(n int)
+}
+
+// A checks is what all checks of passwords share.
+type checks struct {
+	turns  chan struct{}
+	memory memoryBudget
+}
+
+// maxChecks is how many are made at once: one takes tens of MB and all of a
+// processor.
+const maxChecks = 2
+
+func newChecks(memory memoryBudget) *checks {
+	return &checks{turns: make(chan struct{}, maxChecks), memory: memory}
+}
+
+// newUsers returns the users of a file. unread is called where the file was changed
+// and cannot be read, and says whether what it said before holds. Where it cannot be
+// read now, that is the error, and it is read when somebody logs in.
+func newUsers(path string, checks *checks, unread func(error) bool) (*users, error) {
+	u := &users{path: path, checks: checks, unread: unread}
+	return u, u.refresh()
 }
 
 // CheckUsersFile reads a users file and says what is wrong with it, and in
@@ -119,7 +132,7 @@ func checkUserName(name string) error {
 // refresh reads the file if it is another one than before.
 func (u *users) refresh() error {
 	info, err := os.Stat(u.path)
-	if err != nil || sameFile(info, u.seen) {
+	if err != nil || u.hasRead(info) {
 		return err
 	}
 	hashes, decoy, err := readUsers(u.path)
@@ -129,18 +142,18 @@ func (u *users) refresh() error {
 	return err
 }
 
+// hasRead reports whether a file is what the users are from.
+func (u *users) hasRead(now os.FileInfo) bool {
+	return u.seen != nil && os.SameFile(now, u.seen) && now.Size() == u.seen.Size() && now.ModTime().Equal(u.seen.ModTime())
+}
+
 // lookup returns what to check a password with. For a name that is not there
-// it is another one's hash, so that the time tells nothing. Where the file cannot
-// be read for want of a descriptor, what it said before may be wrong by now, and
-// the reason soon be gone: that is an error.
+// it is another one's hash, so that the time tells nothing.
 func (u *users) lookup(name string) (h *passwordHash, known bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch err := u.refresh(); {
-	case outOfDescriptors(err):
-		return nil, false, errNoDescriptors
-	case err != nil:
-		u.onError(err)
+	if err := u.refresh(); err != nil && !u.unread(err) {
+		return nil, false, err
 	}
 	if h, known = u.hashes[name]; !known {
 		h = u.decoy
@@ -166,15 +179,15 @@ func (u *users) check(ctx context.Context, name, password string) (bool, error) 
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	select {
-	case u.checks <- struct{}{}:
+	case u.checks.turns <- struct{}{}:
 	case <-ctx.Done():
 		return false, errTooManyChecks
 	}
-	defer func() { <-u.checks }()
-	if !u.memory.take(h.bytes()) {
+	defer func() { <-u.checks.turns }()
+	if !u.checks.memory.take(h.bytes()) {
 		return false, errTooManyChecks
 	}
-	defer u.memory.give(h.bytes())
+	defer u.checks.memory.give(h.bytes())
 	return h.matches(password) && known, nil
 }
 
