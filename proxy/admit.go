@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"sendguard/proxy/wire"
+
 	"github.com/pires/go-proxyproto"
 )
 
@@ -39,7 +41,7 @@ func (r *route) admit(conn net.Conn) {
 // meet makes the session of a connection.
 func (r *route) meet(conn net.Conn) *session {
 	c := &session{route: r, client: conn}
-	c.w = newWire(conn, r.limits.lines(), r.buffers, c)
+	c.w = wire.New(conn, r.limits.lines(), r.buffers, c)
 	c.openJournal(conn.RemoteAddr())
 	return c
 }
@@ -84,8 +86,8 @@ func (s *session) enter(addr net.Addr) bool {
 	return true
 }
 
-// closed ends what admit began.
-func (s *session) closed() {
+// Closed ends what admit began.
+func (s *session) Closed() {
 	if !s.admitted {
 		return
 	}
@@ -110,11 +112,11 @@ func (s *session) turnAway(line string, f fault) {
 		s.client.SetWriteDeadline(time.Now().Add(time.Second))
 		s.client.Write(told)
 	}
-	s.w.end()
+	s.w.End()
 }
 
-// begin is what comes before the greeting.
-func (s *session) begin() {
+// Begin is what comes before the greeting.
+func (s *session) Begin() {
 	if s.ProxyProtocol {
 		s.readProxyHeader()
 	}
@@ -131,7 +133,7 @@ const proxyTime = 10 * time.Second
 // is. Without one the connection ends: it did not come through the proxy.
 func (s *session) readProxyHeader() {
 	addr := s.client.RemoteAddr()
-	err := s.w.replaceConn(proxyTime, func(conn net.Conn) (net.Conn, error) {
+	err := s.w.Replace(proxyTime, func(conn net.Conn) (net.Conn, error) {
 		r := bufio.NewReader(conn)
 		header, err := proxyproto.Read(r)
 		switch {
@@ -164,11 +166,11 @@ var errLooked = errors.New("nothing came")
 // notBegun ends a connection that did not begin as it must. It is a fault, unless
 // the client wanted nothing or we stop.
 func (s *session) notBegun(err error, f fault, detail string) {
-	if !errors.Is(err, errLooked) && !errors.Is(err, errStopping) {
+	if !errors.Is(err, errLooked) && !errors.Is(err, wire.ErrStopping) {
 		s.faultDetail(f, detail)
-		s.w.linger() // an alert says why
+		s.w.Linger() // an alert says why
 	}
-	s.w.end()
+	s.w.End()
 }
 
 // A streamConn is a TCP or unix socket.

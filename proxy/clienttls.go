@@ -46,13 +46,13 @@ func (s *session) tlsDue() bool { return s.tls != nil && !s.secured() }
 func (s *session) beforeTLS(verb string) []byte {
 	switch verb {
 	case "NOOP", "RSET":
-		s.w.say([]byte(replyOK))
+		s.w.Say([]byte(replyOK))
 	case "QUIT":
 		return []byte(forLibrary[verb])
 	case "EHLO":
-		s.w.say([]byte(replyEhloTLS))
+		s.w.Say([]byte(replyEhloTLS))
 	case "HELO":
-		s.w.say([]byte(replyHelo))
+		s.w.Say([]byte(replyHelo))
 	default:
 		s.refuse(replyTLSFirst)
 	}
@@ -69,11 +69,11 @@ func (s *session) startTLS(line []byte) {
 		s.refuse(replyTLSAlready)
 	case len(bytes.Fields(line)) > 1: // RFC 3207 section 4
 		s.refuse(replyTLSParameter)
-	case s.w.hasMore():
+	case s.w.HasMore():
 		s.endFor(replyInjected, faultInjection)
 	default:
-		s.w.say([]byte(replyReadyForTLS))
-		s.w.flush()
+		s.w.Say([]byte(replyReadyForTLS))
+		s.w.Flush()
 		s.secure()
 	}
 }
@@ -81,10 +81,10 @@ func (s *session) startTLS(line []byte) {
 // secure begins TLS with the client. A handshake that fails ends the
 // connection; there is nobody to talk to.
 func (s *session) secure() {
-	if s.w.isOver() {
+	if s.w.IsOver() {
 		return
 	}
-	err := s.w.replaceConn(handshakeTime, func(conn net.Conn) (net.Conn, error) {
+	err := s.w.Replace(handshakeTime, func(conn net.Conn) (net.Conn, error) {
 		conn.SetWriteDeadline(time.Now().Add(handshakeTime))
 		encrypted := tls.Server(conn, s.tls)
 		err := encrypted.Handshake()

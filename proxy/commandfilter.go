@@ -5,15 +5,17 @@ import (
 	"errors"
 	"math"
 	"strconv"
+
+	"sendguard/proxy/wire"
 )
 
-// command says what the library is given of a command line: a line of our own
+// Command says what the library is given of a command line: a line of our own
 // that says no more than which command came, or nothing where it is answered
 // here. The line that goes upstream is the client's, and what is wrong with it
 // is the upstream's to say.
-func (s *session) command(line []byte) []byte {
+func (s *session) Command(line []byte) []byte {
 	if s.farewell.code != 0 && !isVerb(line, "QUIT") {
-		s.w.endWith(s.referAnew(s.farewell, ""))
+		s.w.EndWith(s.referAnew(s.farewell, ""))
 		return nil
 	}
 	s.event = event{}
@@ -70,7 +72,7 @@ func (s *session) traceCommand(line []byte) {
 // hang up after a few.
 func (s *session) screenOrdered(verb string, line []byte) []byte {
 	if verb == "DATA" {
-		s.w.expectMessage()
+		s.w.ExpectMessage()
 	}
 	arguments := len(bytes.Fields(line)) - 1
 	switch known := forLibrary[verb]; {
@@ -105,20 +107,20 @@ var forLibrary = map[string]string{
 	"QUIT": "QUIT\r\n",
 }
 
-// replied is called when the library is done with a command, and said what it makes
+// Replied is called when the library is done with a command, and said what it makes
 // of it.
-func (s *session) replied(said []byte, answered bool) {
-	verb := verbOf(s.w.line)
+func (s *session) Replied(said []byte, answered bool) {
+	verb := verbOf(s.w.Line)
 	switch {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false
 	case !answered && bytes.HasPrefix(said, []byte("50")):
-		s.w.answer(s.refer(newReply([]byte(outOfOrder[verb]))).raw)
-		s.w.wrong()
+		s.w.Answer(s.refer(newReply([]byte(outOfOrder[verb]))).raw)
+		s.w.Wrong()
 	case verb == "EHLO" && s.caps != nil:
-		s.w.answer(s.ehloReply())
+		s.w.Answer(s.ehloReply())
 	case verb == "HELO" && s.caps != nil:
-		s.w.answer([]byte(replyHelo))
+		s.w.Answer([]byte(replyHelo))
 	}
 }
 
@@ -145,7 +147,7 @@ func isHTTP(verb string, line []byte) bool {
 }
 
 func hasControls(line []byte) bool {
-	for _, c := range bytes.TrimSuffix(line, crlf) {
+	for _, c := range bytes.TrimSuffix(line, wire.CRLF) {
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return true
 		}

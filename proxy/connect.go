@@ -41,11 +41,11 @@ func (s *session) connectAnew() error {
 // nothing of the transaction was answered yet; once, and by a new one.
 func (s *session) beginTransaction() (reply, error) {
 	if !s.renewable() || s.up.inTransaction() { // MAIL within a transaction is for the upstream to refuse
-		return s.ask("mail", s.w.line)
+		return s.ask("mail", s.w.Line)
 	}
-	s.w.flush()
+	s.w.Flush()
 	if s.up != nil && s.up.alive() {
-		if r, err := s.ask("mail", s.w.line); !isGone(r, err) {
+		if r, err := s.ask("mail", s.w.Line); !isGone(r, err) {
 			return r, err
 		}
 	}
@@ -56,7 +56,7 @@ func (s *session) beginTransaction() (reply, error) {
 	if offersLess(s.up.caps, s.caps) {
 		return ownReply(replyOffersLess), nil
 	}
-	return s.ask("mail", s.w.line)
+	return s.ask("mail", s.w.Line)
 }
 
 // isGone reports whether the answer to MAIL is that the upstream is gone, or

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"sendguard/proxy/wire"
 )
 
 // An event is what one command of a client came to, where somebody may ask about
@@ -48,7 +50,7 @@ func (s *session) refer(r reply) reply {
 	if !s.event.logged {
 		s.logEvent(slog.LevelInfo, "refused", "reply", code)
 	}
-	r.raw = fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.raw, crlf), s.reference())
+	r.raw = fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.raw, wire.CRLF), s.reference())
 	r.own = false
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 // FuzzMessage: a message that passes reaches the upstream byte for byte, but
@@ -26,12 +27,12 @@ func FuzzMessage(f *testing.F) {
 	u.keepLast = true
 	g := newGuard(f, u)
 	f.Fuzz(func(t *testing.T, content []byte, cut int) {
-		content = append(content, crlf...)
-		wire := stuff(content)
+		content = append(content, wire.CRLF...)
+		sent := wire.Stuff(content)
 		c := g.with(t).greeted()
 		defer c.conn.Close()
 		c.envelope()
-		whole := string(wire) + ".\r\n"
+		whole := string(sent) + ".\r\n"
 		cut = max(0, min(cut, len(whole)))
 		c.send(whole[:cut])
 		c.send(whole[cut:])
@@ -50,9 +51,9 @@ func FuzzMessage(f *testing.F) {
 		if refused {
 			return
 		}
-		want := wire
+		want := sent
 		if v.Rewritten {
-			want = append(stuff(v.Header), stuffFrom(content, len(header))...)
+			want = append(wire.Stuff(v.Header), stuffFrom(content, len(header))...)
 		}
 		_, got, _ := u.got()
 		if len(got) == 0 || got[len(got)-1] != string(want) {
@@ -62,7 +63,7 @@ func FuzzMessage(f *testing.F) {
 }
 
 // stuffFrom is the dot-stuffed rest of a message from a line start on.
-func stuffFrom(content []byte, from int) []byte { return stuff(content[from:]) }
+func stuffFrom(content []byte, from int) []byte { return wire.Stuff(content[from:]) }
 
 // FuzzConversation: whatever a client says, the upstream is sent whole lines of
 // known verbs only, and no message that the client was not told is sent.
@@ -117,7 +118,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.code < 200 || r.code > 599 || !bytes.HasSuffix(r.raw, crlf) || len(r.raw) > maxReply+maxReplyLine {
+		if r.code < 200 || r.code > 599 || !bytes.HasSuffix(r.raw, wire.CRLF) || len(r.raw) > maxReply+maxReplyLine {
 			t.Fatalf("%q: took %d %q", said, r.code, r.raw)
 		}
 		for line := range strings.SplitSeq(strings.TrimSuffix(string(r.raw), "\r\n"), "\r\n") {

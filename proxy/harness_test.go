@@ -388,7 +388,7 @@ func newGuard(t testing.TB, u *upstreamServer, change ...func(*setup)) *guard {
 		}
 		g.checkPrivacy()
 		g.checkReferences()
-		if left := g.buffers.remains(); left != s.limits.BufferBytes {
+		if left := g.buffers.Left(); left != s.limits.BufferBytes {
 			t.Errorf("%d bytes of the budget were not given back", s.limits.BufferBytes-left)
 		}
 	})
@@ -569,3 +569,11 @@ const plain = "From: me@home.example\r\nTo: you@there.example\r\nSubject: hello\
 func leaking(n int) string {
 	return "From: me@home.example\r\nTo: " + addresses(n) + "\r\nSubject: news\r\n\r\nHello all\r\n"
 }
+
+// What the tests know of the wire.
+const (
+	maxCommandErrors = 20        // of a client, and then it is sent away
+	smallPiece       = 32 << 10  // what a message is read with at first
+	largePiece       = 256 << 10 // and then
+	spoolMemory      = 1 << 20   // what of a message that is held stays in memory
+)

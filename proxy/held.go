@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"sendguard/proxy/wire"
 )
 
 // A message is held where only the whole of it can decide what goes on, or
@@ -12,10 +14,10 @@ import (
 // hold takes the message to its end and sends it when the whole of it was judged:
 // once, or a copy to each recipient.
 func (m *passage) hold() reply {
-	held := newSpool(m.limits.SpoolDir, m.buffers)
-	defer held.close()
+	held := wire.NewSpool(m.limits.SpoolDir, m.buffers)
+	defer held.Close()
 	start := bytes.Clone(m.piece[:m.start]) // the piece that holds it is read over
-	if !m.memory.take(2 * len(start)) {
+	if !m.memory.Take(2 * len(start)) {
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	}
 	if r, stop := m.holdBody(held); stop {
@@ -28,7 +30,7 @@ func (m *passage) hold() reply {
 		return r
 	}
 	if v := m.verdict; v.Rewritten {
-		start = stuff(slices.Concat(v.Header, v.Body))
+		start = wire.Stuff(slices.Concat(v.Header, v.Body))
 	}
 	if err := m.writeHeld(start, held); err != nil {
 		return m.upstreamLost(err)
@@ -38,7 +40,7 @@ func (m *passage) hold() reply {
 
 // holdBody takes the message to its end, its final dot included: what came after
 // the judge had decided to hold it. It may be stopped on the way.
-func (m *passage) holdBody(held *spool) (r reply, stop bool) {
+func (m *passage) holdBody(held *wire.Spool) (r reply, stop bool) {
 	for rest := m.piece[m.start:]; ; rest = m.piece {
 		if _, err := held.Write(rest); err != nil {
 			return m.notHeld(err), true
@@ -54,7 +56,7 @@ func (m *passage) holdBody(held *spool) (r reply, stop bool) {
 		}
 		m.keepAwake()
 	}
-	if _, err := held.Write(finalDot); err != nil {
+	if _, err := held.Write(wire.FinalDot); err != nil {
 		return m.notHeld(err), true
 	}
 	return reply{}, false
@@ -82,9 +84,9 @@ func (m *passage) keepAwake() {
 }
 
 // writeHeld sends a message that is held. The client's own final dot has come.
-func (m *passage) writeHeld(start []byte, held *spool) error {
+func (m *passage) writeHeld(start []byte, held *wire.Spool) error {
 	if err := m.up.writeMessage(start); err != nil {
 		return err
 	}
-	return held.copyTo(m.up.writeMessage, m.body.buffer())
+	return held.CopyTo(m.up.writeMessage, m.body.Buffer())
 }

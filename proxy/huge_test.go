@@ -194,14 +194,14 @@ func TestLongCommandsAndManyRecipientsComeOutOfTheBudget(t *testing.T) {
 	g := newGuard(t, newUpstream(t), func(s *setup) { s.limits.BufferBytes = 400_000; s.limits.LineBytes = 100_000 })
 	long, other := g.greeted(), g.greeted()
 	long.send("AUTH XOAUTH2 " + strings.Repeat("A", 80_000))
-	waitUntil(t, "the line to be held", func() bool { return g.buffers.remains() < 200_000 })
+	waitUntil(t, "the line to be held", func() bool { return g.buffers.Left() < 200_000 })
 	other.send("AUTH XOAUTH2 " + strings.Repeat("A", 80_000))
 	other.want("421 4.3.1")
 	other.ended()
 	long.send("\r\n")
 	long.want("235")
 	long.cmd("NOOP", "250")
-	waitUntil(t, "all to be given back", func() bool { return g.buffers.remains() == 400_000 })
+	waitUntil(t, "all to be given back", func() bool { return g.buffers.Left() == 400_000 })
 	long.cmd("MAIL FROM:<me@home.example>", "250")
 	rcpt := "RCPT TO:<" + strings.Repeat("x", 4000) + "@there.example>"
 	taken := 0

@@ -25,10 +25,10 @@ func (s *session) relayIdle(verb string, line []byte) []byte {
 		}
 	}
 	if verb == "RSET" && r.ok() {
-		s.w.answer(r.raw)
+		s.w.Answer(r.raw)
 		return []byte(forLibrary[verb])
 	}
-	s.w.say(s.refer(r).raw)
+	s.w.Say(s.refer(r).raw)
 	return nil
 }
 
@@ -44,7 +44,7 @@ func (s *session) verify() {
 	case s.mustLogIn():
 		s.refuse(replyAuthRequired)
 	default:
-		s.w.say([]byte(replyNotVerified))
+		s.w.Say([]byte(replyNotVerified))
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *session) greetAgain(verb string, line []byte) []byte {
 		return nil
 	}
 	if s.up != nil && !s.renewable() {
-		s.w.flush()
+		s.w.Flush()
 		err := s.up.greet(as)
 		if err != nil {
 			s.greetingFailed(err)
@@ -79,11 +79,11 @@ func greetingOf(verb string, line []byte) greeting {
 
 func (s *session) greetingFailed(err error) {
 	if !refusesGreeting(err) {
-		s.w.say(s.refer(s.lost(err, replyLost)).raw)
+		s.w.Say(s.refer(s.lost(err, replyLost)).raw)
 		return
 	}
-	s.w.wrong()
-	s.w.say(errorReply(err, "", "").raw)
+	s.w.Wrong()
+	s.w.Say(errorReply(err, "", "").raw)
 }
 
 // refusesGreeting reports whether the upstream is there, but does not like to be

@@ -10,6 +10,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/wire"
 )
 
 // A run sends one copy of a message to each recipient, over the connection on
@@ -18,7 +19,7 @@ import (
 type run struct {
 	*passage
 	recipients []recipient
-	held       *spool // the body, behind what the verdict has of it
+	held       *wire.Spool // the body, behind what the verdict has of it
 	send       *unfinished.Send
 	begun      time.Time
 
@@ -48,7 +49,7 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 
 // sendCopies sends the copies of a message that is held. The client is told how
 // many recipients have one.
-func (m *passage) sendCopies(held *spool) reply {
+func (m *passage) sendCopies(held *wire.Spool) reply {
 	if m.up == nil {
 		if r, stop := m.reconnect(); stop {
 			return r
@@ -224,7 +225,7 @@ func (r *run) transact(to recipient) (serverReply, error) {
 		return said, err
 	}
 	header, start := r.verdict.CopyFor(to.path)
-	if err := r.writeHeld(stuff(slices.Concat(header, start)), r.held); err != nil {
+	if err := r.writeHeld(wire.Stuff(slices.Concat(header, start)), r.held); err != nil {
 		return serverReply{}, err
 	}
 	last, err := r.up.messageReply()
@@ -248,11 +249,11 @@ func (r *run) forget() {
 		return
 	}
 	end := r.send.Finish
-	if r.w.gone() {
+	if r.w.Gone() {
 		end = r.send.FinishUnheard
 	}
 	r.whenTold = func() {
-		if r.w.isOver() {
+		if r.w.IsOver() {
 			end = r.send.FinishUnheard
 		}
 		r.endSend(end)

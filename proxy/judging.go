@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 // The judge sees a message without its dot-stuffing, and nothing here knows what
@@ -18,7 +19,7 @@ const decideFactor = 16
 // before anything goes on. All that is then at the start of m.piece.
 func (m *passage) decide(header []byte) error {
 	memory := decideFactor * len(header)
-	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&unstuffer{}).unstuff(header, m.body.stuffing() > 0)) }); err != nil {
+	if err := m.deciding(memory, func() policy.Next { return m.judge.Header((&wire.Unstuffer{}).Unstuff(header, m.body.Dots() > 0)) }); err != nil {
 		return err
 	}
 	if m.wants == policy.More {
@@ -36,7 +37,7 @@ func (m *passage) decide(header []byte) error {
 func (m *passage) readStart(memory int) error {
 	all, came := m.piece, m.piece[m.start:]
 	for isFirst := true; ; isFirst = false {
-		if !m.memory.take(len(came)) { // the judge may hold it, too
+		if !m.memory.Take(len(came)) { // the judge may hold it, too
 			return errBuffersFull
 		}
 		if err := m.deciding(memory, func() policy.Next { return m.judgeStart(came) }); err != nil {
@@ -47,7 +48,7 @@ func (m *passage) readStart(memory int) error {
 			return nil
 		}
 		if isFirst { // it is read over
-			if !m.memory.take(2 * len(all)) {
+			if !m.memory.Take(2 * len(all)) {
 				return errBuffersFull
 			}
 			all = bytes.Clone(all)
@@ -55,7 +56,7 @@ func (m *passage) readStart(memory int) error {
 		if err := m.next(); err != nil {
 			return err
 		}
-		if !m.memory.take(2 * len(m.piece)) {
+		if !m.memory.Take(2 * len(m.piece)) {
 			return errBuffersFull
 		}
 		all, came = append(all, m.piece...), m.piece
@@ -64,10 +65,10 @@ func (m *passage) readStart(memory int) error {
 
 // judgeStart feeds the judge with a piece before anything is decided.
 func (m *passage) judgeStart(piece []byte) policy.Next {
-	if m.body.sawBare() {
+	if m.body.Bare() {
 		m.judge.Bare()
 	}
-	if m.judge.Body(m.dots.unstuff(piece, m.stuffed)) == policy.More && m.last {
+	if m.judge.Body(m.dots.Unstuff(piece, m.stuffed)) == policy.More && m.last {
 		m.judge.End()
 	}
 	return m.judge.Next()
@@ -75,10 +76,10 @@ func (m *passage) judgeStart(piece []byte) policy.Next {
 
 // deciding has the judge do something that may take so much memory.
 func (m *passage) deciding(memory int, do func() policy.Next) error {
-	if !m.buffers.take(memory) {
+	if !m.buffers.Take(memory) {
 		return errBuffersFull
 	}
-	defer m.buffers.give(memory)
+	defer m.buffers.Give(memory)
 	start := time.Now()
 	m.wants = do()
 	m.took += time.Since(start)
@@ -95,7 +96,7 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 	switch {
 	case m.wants == policy.Refuse:
 		return m.refuse(m.judge.Verdict()), true
-	case limit > 0 && m.body.size() > limit:
+	case limit > 0 && m.body.Size() > limit:
 		m.breakOff()
 		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
 	case m.wants == policy.Doom:
@@ -122,13 +123,13 @@ func (m *passage) starved() reply {
 // feed feeds the judge with a piece of the body, where it wants it. It reports
 // false where there is no memory for what it holds.
 func (m *passage) feed(body []byte) bool {
-	if m.body.sawBare() {
+	if m.body.Bare() {
 		m.wants = m.judge.Bare()
 	}
 	if m.wants == policy.Pass {
 		return true
 	}
-	m.wants = m.judge.Body(m.dots.unstuff(body, m.stuffed))
+	m.wants = m.judge.Body(m.dots.Unstuff(body, m.stuffed))
 	if m.judge.Starved() {
 		return false
 	}
@@ -137,7 +138,7 @@ func (m *passage) feed(body []byte) bool {
 		return true
 	}
 	m.charged += more
-	return m.memory.take(more)
+	return m.memory.Take(more)
 }
 
 // refuse stops a message by the policy when it may have begun to go upstream.

@@ -30,7 +30,7 @@ type guardLogin struct {
 func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
 	l.auth.open = false
 	l.came = time.Now()
-	said := bytes.TrimSpace(l.w.line)
+	said := bytes.TrimSpace(l.w.Line)
 	if !l.begun {
 		l.begun = true
 		words := bytes.Fields(said)
@@ -64,7 +64,7 @@ func (l *guardLogin) ask(challenge string) ([]byte, bool, error) {
 
 // check decides. A login that failed is told late, and not often.
 func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
-	l.w.flush()
+	l.w.Flush()
 	ok, err := l.users.check(l.ctx, name, password)
 	switch {
 	case outOfDescriptors(err):

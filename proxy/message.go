@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 // An outcome is how the passage of a message ended.
@@ -26,17 +27,17 @@ var outcomes = []outcome{outcomeAccepted, outcomeRefusedByPolicy, outcomeRefused
 // A passage is the way of one message from the wire to the upstream.
 type passage struct {
 	*session
-	body    *bodyReader
-	piece   []byte // of the message, taken from the wire and not yet sent
-	last    bool   // the message ends with it
-	stuffed bool   // it has dot-stuffing
-	start   int    // so many bytes of the piece came before the verdict: the header, and what else the judge wanted
-	memory  *share // for the header, what is judged, and the judge
+	body    *wire.Message
+	piece   []byte      // of the message, taken from the wire and not yet sent
+	last    bool        // the message ends with it
+	stuffed bool        // it has dot-stuffing
+	start   int         // so many bytes of the piece came before the verdict: the header, and what else the judge wanted
+	memory  *wire.Share // for the header, what is judged, and the judge
 	outcome outcome
 
 	judge   *policy.Judge
 	wants   policy.Next
-	dots    unstuffer       // of the body that the judge is fed with
+	dots    wire.Unstuffer  // of the body that the judge is fed with
 	charged int             // of the memory, for the judge
 	took    time.Duration   // the judge, until its verdict
 	verdict *policy.Verdict // nil: none yet
@@ -46,24 +47,24 @@ type passage struct {
 // it will be depends on the header. The library's reader is not used, the wire
 // gives the body.
 func (s *session) Data(io.Reader) error {
-	body := s.w.takeMessage(s.policy.BareNewline == policy.NormalizeBare)
+	body := s.w.TakeMessage(s.policy.BareNewline == policy.NormalizeBare)
 	if body == nil {
 		s.fault(faultBuffersFull)
 		return s.answer(ownReply(replyBuffersFull))
 	}
-	defer body.release()
+	defer body.Release()
 	s.event.logged = true // by record
 	start := time.Now()
-	m := &passage{session: s, body: body, memory: newShare(s.buffers), outcome: outcomeUpstreamFailed}
-	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.take})
+	m := &passage{session: s, body: body, memory: wire.NewShare(s.buffers), outcome: outcomeUpstreamFailed}
+	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.Take})
 	defer func() { // also after a panic, which the library makes a 421
 		m.judge.Close()
-		m.memory.giveBack()
+		m.memory.GiveBack()
 		m.record(time.Since(start))
 	}()
 	r := m.pass()
 	if m.outcome == outcomeAccepted {
-		s.w.forgive()
+		s.w.Forgive()
 	}
 	return s.answer(r)
 }
@@ -99,9 +100,9 @@ func (m *passage) pass() reply {
 
 // next takes the next piece of the message from the client.
 func (m *passage) next() (err error) {
-	dots := m.body.stuffing()
-	m.piece, m.last, err = m.body.next()
-	m.stuffed = m.body.stuffing() > dots
+	dots := m.body.Dots()
+	m.piece, m.last, err = m.body.Next()
+	m.stuffed = m.body.Dots() > dots
 	return err
 }
 
@@ -132,11 +133,11 @@ func (m *passage) send() reply {
 		return r
 	}
 	if v := m.verdict; v.Rewritten {
-		m.piece = append(stuff(slices.Concat(v.Header, v.Body)), m.piece[m.start:]...)
+		m.piece = append(wire.Stuff(slices.Concat(v.Header, v.Body)), m.piece[m.start:]...)
 	}
 	for {
 		if m.last {
-			m.piece = append(m.piece, finalDot...) // the client's own has come
+			m.piece = append(m.piece, wire.FinalDot...) // the client's own has come
 		}
 		if err := m.up.writeMessage(m.piece); err != nil {
 			return m.upstreamLost(err)
@@ -221,7 +222,7 @@ func (m *passage) brokeOff(err error) reply {
 	m.outcome = outcomeClientFailed
 	m.hangUp()
 	switch {
-	case errors.Is(err, errLineEnds):
+	case errors.Is(err, wire.ErrLineEnds):
 		m.endFor(replyLineEnds, faultLineEnds)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		m.endFor(replyStalled, faultClientTimeout)
@@ -234,7 +235,7 @@ func (m *passage) brokeOff(err error) reply {
 // record counts and logs a message that has come to its end.
 func (m *passage) record(took time.Duration) {
 	m.metrics.message(m, took)
-	attrs := []any{"outcome", string(m.outcome), "size", m.body.size(), "duration", took.Round(time.Microsecond)}
+	attrs := []any{"outcome", string(m.outcome), "size", m.body.Size(), "duration", took.Round(time.Microsecond)}
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
 			"visible", v.Exposure.Visible, "internal", v.Exposure.Internal, "external", v.Exposure.External)

@@ -217,7 +217,7 @@ func (m *Metrics) reused(route string) { m.connects.WithLabelValues(route, "reus
 // message counts a message at its end.
 func (m *Metrics) message(p *passage, took time.Duration) {
 	m.outcomes.WithLabelValues(p.Name, string(p.outcome)).Inc()
-	m.size.WithLabelValues(p.Name).Observe(float64(p.body.size()))
+	m.size.WithLabelValues(p.Name).Observe(float64(p.body.Size()))
 	m.duration.WithLabelValues(p.Name).Observe(took.Seconds())
 	v := p.verdict
 	if v == nil {

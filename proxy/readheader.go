@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"errors"
+
+	"sendguard/proxy/wire"
 )
 
 var (
@@ -25,11 +27,11 @@ func (m *passage) readHeader() ([]byte, error) {
 		searched := len(header)
 		if searched == 0 {
 			header = m.piece
-		} else if header = append(header, m.piece...); !m.memory.take(2 * len(m.piece)) {
+		} else if header = append(header, m.piece...); !m.memory.Take(2 * len(m.piece)) {
 			return nil, errBuffersFull
 		}
 		end := headerEnd(header, searched)
-		if end < 0 && (m.last || m.body.sawBare()) {
+		if end < 0 && (m.last || m.body.Bare()) {
 			end = len(header)
 		}
 		switch {
@@ -48,10 +50,10 @@ func (m *passage) readHeader() ([]byte, error) {
 // headerEnd returns where the header ends in b, its empty line included, or -1.
 // There is none in b[:searched].
 func headerEnd(b []byte, searched int) int {
-	if bytes.HasPrefix(b, crlf) { // an empty header, with the line behind it: see policy
-		switch n := bytes.Index(b[len(crlf):], crlf); {
+	if bytes.HasPrefix(b, wire.CRLF) { // an empty header, with the line behind it: see policy
+		switch n := bytes.Index(b[len(wire.CRLF):], wire.CRLF); {
 		case n >= 0:
-			return n + 2*len(crlf)
+			return n + 2*len(wire.CRLF)
 		case len(b) > maxFirstLine:
 			return len(b)
 		}
@@ -69,7 +71,7 @@ const maxFirstLine = 4096
 
 // checkLines holds the lines of a header against the limit.
 func (m *passage) checkLines(header []byte) error {
-	for line := range bytes.SplitSeq(header, crlf) {
+	for line := range bytes.SplitSeq(header, wire.CRLF) {
 		if len(line) > m.limits.LineBytes {
 			return errHeaderLine
 		}

@@ -46,7 +46,7 @@ func (s *session) AuthMechanisms() []string {
 
 // Auth begins an exchange. Nothing is sent before Next is called.
 func (s *session) Auth(string) (sasl.Server, error) {
-	mechanism := strings.ToUpper(string(bytes.Fields(s.w.line)[1]))
+	mechanism := strings.ToUpper(string(bytes.Fields(s.w.Line)[1]))
 	switch offered := s.AuthMechanisms(); {
 	case len(offered) == 0:
 		return nil, s.wrong(replyNoAuth)
@@ -71,7 +71,7 @@ const maxResponse = 12288
 // the exchange (RFC 4954 section 4).
 func (s *session) screenResponse(line []byte) []byte {
 	if len(line) > maxResponse || hasControls(line) {
-		s.w.cancelLogin()
+		s.w.CancelLogin()
 	}
 	s.auth.responded = true
 	return []byte("=\r\n")
@@ -84,8 +84,8 @@ type authRelay session
 // need not know the challenge.
 func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
-	answered := s.auth.responded || len(bytes.Fields(s.w.line)) > 2
-	r, err := s.ask("auth", s.w.line)
+	answered := s.auth.responded || len(bytes.Fields(s.w.Line)) > 2
+	r, err := s.ask("auth", s.w.Line)
 	s.auth.open = err == nil && r.code == 334
 	s.auth.done = err == nil && s.up.letsIn(r.serverReply, answered)
 	if err == nil && !s.auth.open && !s.auth.done && r.code < 400 {

@@ -67,7 +67,7 @@ func (s *Server) enforce(next *settings) error {
 		}
 	}
 	old := s.inForce.Swap(next)
-	s.buffers.grow(next.limits.BufferBytes - old.limits.BufferBytes)
+	s.buffers.Grow(next.limits.BufferBytes - old.limits.BufferBytes)
 	for _, r := range next.routes {
 		r.entrance.route.Store(r)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 // Every reply that sendguard originates, but for the refusals of the policy
@@ -184,7 +185,7 @@ func upstreamFault(err error) (fault, string) {
 
 // spoolFault says what went wrong in reading again what was held, if that did.
 func spoolFault(err error) (text string, isSpool bool) {
-	spooled := (*spoolError)(nil)
+	spooled := (*wire.SpoolError)(nil)
 	if !errors.As(err, &spooled) {
 		return "", false
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-msgauth/dkim"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 func bcc(s *setup) {
@@ -173,10 +174,10 @@ func TestEveryRefusalIsOneShortLineOfASCII(t *testing.T) {
 		v.CountOf = policy.Organisations
 		v.Count, v.Limit, v.Claimed, v.Override, v.Hint, v.Outside, v.Line = 999_999_999, 999_999_999, 999_999_999, true, hint, true, 999_999_999
 		r := policyReply(&v)
-		if len(r.raw) > 512 || bytes.Count(r.raw, crlf) != 1 || !bytes.HasSuffix(r.raw, crlf) || r.code != 550 {
+		if len(r.raw) > 512 || bytes.Count(r.raw, wire.CRLF) != 1 || !bytes.HasSuffix(r.raw, wire.CRLF) || r.code != 550 {
 			t.Errorf("%d bytes: %q", len(r.raw), r.raw)
 		}
-		for _, b := range bytes.TrimSuffix(r.raw, crlf) {
+		for _, b := range bytes.TrimSuffix(r.raw, wire.CRLF) {
 			if b < ' ' || b > '~' {
 				t.Errorf("%q", r.raw)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/wire"
 )
 
 // Limits bound what clients and upstreams may use up.
@@ -41,8 +42,8 @@ func (l *Limits) Timeouts() Timeouts {
 }
 
 // lines are those for the client's side.
-func (l *Limits) lines() lineLimits {
-	return lineLimits{lineBytes: l.LineBytes, idle: l.Idle, stall: l.Stall}
+func (l *Limits) lines() wire.Limits {
+	return wire.Limits{LineBytes: l.LineBytes, Idle: l.Idle, Stall: l.Stall}
 }
 
 // A Route takes mail from clients at one address to one upstream.
@@ -63,7 +64,7 @@ type Route struct {
 type Server struct {
 	metrics *Metrics
 	log     *slog.Logger
-	buffers *budget
+	buffers *wire.Budget
 	checks  *checks // of passwords
 	kept    kept    // for a client that would find no descriptor
 	sends   *unfinished.Sends
@@ -103,7 +104,7 @@ type route struct {
 // NewServer makes a server; Start opens its listeners. sends remembers what a
 // client will have to send again; it must stay open until Shutdown returns.
 func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinished.Sends, m *Metrics, log *slog.Logger) *Server {
-	buffers := newBudget(limits.BufferBytes)
+	buffers := wire.NewBudget(limits.BufferBytes)
 	s := &Server{sends: sends, metrics: m, log: log, buffers: buffers, checks: newChecks(buffers),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -180,7 +181,7 @@ func (s *Server) interrupt(ctx context.Context) {
 	s.stopping = true
 	s.stopBy, _ = ctx.Deadline()
 	for c := range s.open {
-		c.w.interrupt()
+		c.w.Interrupt()
 	}
 }
 

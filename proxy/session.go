@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sendguard/policy"
+	"sendguard/proxy/wire"
 )
 
 // A session is the conversation with one client and, on its behalf, with the
@@ -20,7 +21,7 @@ import (
 // the client told what the upstream said.
 type session struct {
 	*route
-	w         *wire
+	w         *wire.Wire
 	client    net.Conn // its socket, for kill; below TLS where there is any
 	encrypted bool     // TLS is on
 	admitted  bool     // closed has to undo admit
@@ -56,14 +57,14 @@ type session struct {
 // there is no way upstream, the client hears why at its next command, too: many
 // try HELO after a refused EHLO, and show the reply to that.
 func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
-	if s.w.isOver() || s.caps != nil {
-		return nil, errEnded
+	if s.w.IsOver() || s.caps != nil {
+		return nil, wire.ErrEnded
 	}
-	s.helo = greetingOf(verbOf(s.w.line), s.w.line)
+	s.helo = greetingOf(verbOf(s.w.Line), s.w.Line)
 	if err := s.connect(); err != nil {
 		r := s.refer(errorReply(err, replyLost, s.dialer.host()))
 		if refusesGreeting(err) {
-			s.w.wrong()
+			s.w.Wrong()
 		} else {
 			s.farewell = r
 		}
@@ -79,16 +80,16 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if s.mustLogIn() {
 		return s.wrong(replyAuthRequired)
 	}
-	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.line) > limit {
+	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.Line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
-	if len(s.w.line) > maxEnvelopeLine {
+	if len(s.w.Line) > maxEnvelopeLine {
 		return s.answer(ownReply(replyLineTooLong))
 	}
 	err := s.pass(s.beginTransaction())
 	if err == nil {
 		s.forgetRecipients()
-		s.sender, s.mailLine = pathOf(s.w.line), bytes.Clone(s.w.line)
+		s.sender, s.mailLine = pathOf(s.w.Line), bytes.Clone(s.w.Line)
 		now := s.inForce.Load()
 		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
 	}
@@ -100,27 +101,27 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	switch {
 	case len(s.rcpts) >= s.limits.Recipients:
 		return s.refuseRecipient()
-	case len(s.w.line) > maxEnvelopeLine:
+	case len(s.w.Line) > maxEnvelopeLine:
 		return s.answer(ownReply(replyLineTooLong))
 	}
-	memory := 2 * len(s.w.line) // the line and what is taken out of it
-	if !s.buffers.take(memory) {
+	memory := 2 * len(s.w.Line) // the line and what is taken out of it
+	if !s.buffers.Take(memory) {
 		s.fault(faultBuffersFull)
 		return s.answer(ownReply(replyBuffersFull))
 	}
 	err := s.relay("rcpt")
 	if err != nil {
-		s.buffers.give(memory)
+		s.buffers.Give(memory)
 		return err
 	}
 	s.rcptBytes += memory
-	s.rcpts = append(s.rcpts, recipient{pathOf(s.w.line), bytes.Clone(s.w.line)})
+	s.rcpts = append(s.rcpts, recipient{pathOf(s.w.Line), bytes.Clone(s.w.Line)})
 	return nil
 }
 
 // forgetRecipients is for the end of a transaction.
 func (s *session) forgetRecipients() {
-	s.buffers.give(s.rcptBytes)
+	s.buffers.Give(s.rcptBytes)
 	s.rcpts, s.rcptBytes, s.overflow = nil, 0, event{}
 }
 
@@ -131,7 +132,7 @@ const maxEnvelopeLine = 4096
 
 // relay sends the client's command line upstream and has the client told the
 // upstream's reply.
-func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.line)) }
+func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.Line)) }
 
 // pass has the client told what came of a command line that was sent on.
 func (s *session) pass(r reply, err error) error {
@@ -150,7 +151,7 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 	if s.up == nil {
 		return reply{}, net.ErrClosed
 	}
-	s.w.flush()
+	s.w.Flush()
 	r, err := s.up.command(name, line)
 	s.trace("upstream", "command", name, "reply", r.code)
 	s.logAdvice(r)
@@ -176,45 +177,45 @@ func (s *session) trace(who string, attrs ...any) {
 // answer has the client told a reply, and tells the library.
 func (s *session) answer(r reply) error {
 	r = s.refer(r)
-	s.w.answer(r.raw)
+	s.w.Answer(r.raw)
 	return r.smtpError()
 }
 
 // wrong is answer for what a client gets wrong, of which there may not be too much.
 func (s *session) wrong(line string) error {
-	s.w.wrong()
+	s.w.Wrong()
 	return s.answer(newReply([]byte(line)))
 }
 
 // refuse answers a command that the library is not given.
-func (s *session) refuse(line string) { s.w.refuse(s.referAnew(newReply([]byte(line)), "")) }
+func (s *session) refuse(line string) { s.w.Refuse(s.referAnew(newReply([]byte(line)), "")) }
 
 // endFor tells the client why the connection ends, with a line of our own, and ends
 // it.
-func (s *session) endFor(line string, f fault) { s.w.endWith(s.referAnew(newReply([]byte(line)), f)) }
+func (s *session) endFor(line string, f fault) { s.w.EndWith(s.referAnew(newReply([]byte(line)), f)) }
 
 // hangUpOn ends the connection to the client without a word.
 func (s *session) hangUpOn(f fault) {
 	s.fault(f)
-	s.w.end()
+	s.w.End()
 }
 
-// why says what the client is told where its connection ends: the one place where
+// Why says what the client is told where its connection ends: the one place where
 // what went wrong on its side becomes a reply. Nothing: it has gone, without QUIT, as
 // many do.
-func (s *session) why(reason error) []byte {
+func (s *session) Why(reason error) []byte {
 	switch {
-	case errors.Is(reason, errInternal):
+	case errors.Is(reason, wire.ErrInternal):
 		return s.referAnew(ownReply(replyInternal), "")
-	case errors.Is(reason, errTooManyErrors):
+	case errors.Is(reason, wire.ErrTooManyErrors):
 		return s.referAnew(ownReply(replyTooManyErrors), faultTooManyErrors)
-	case errors.Is(reason, errOutOfStep):
+	case errors.Is(reason, wire.ErrOutOfStep):
 		return s.referAnew(ownReply(replyOutOfStep), faultOutOfStep)
-	case errors.Is(reason, errLineTooLong):
+	case errors.Is(reason, wire.ErrLineTooLong):
 		return s.referAnew(ownReply(replyLineTooLong), faultLineTooLong)
-	case errors.Is(reason, errNoMemory):
+	case errors.Is(reason, wire.ErrNoMemory):
 		return s.referAnew(ownReply(replyNoMemory), faultBuffersFull)
-	case errors.Is(reason, errStopping):
+	case errors.Is(reason, wire.ErrStopping):
 		return s.referAnew(ownReply(replyStopping), "")
 	case errors.Is(reason, os.ErrDeadlineExceeded):
 		return s.referAnew(ownReply(replyIdle), faultClientTimeout)
@@ -222,17 +223,17 @@ func (s *session) why(reason error) []byte {
 	return nil
 }
 
-// told traces what the client is told. 421 ends the connection (RFC 5321 section
+// Told traces what the client is told. 421 ends the connection (RFC 5321 section
 // 3.8), unless it will be said again at the next command.
-func (s *session) told(raw []byte) (ends bool) {
+func (s *session) Told(raw []byte) (ends bool) {
 	if s.traced {
 		s.trace("told", "reply", newServerReply(bytes.TrimRight(raw, "\r\n")).code, "bytes", len(raw))
 	}
 	return bytes.HasPrefix(raw, []byte("421")) && !bytes.Equal(raw, s.farewell.raw)
 }
 
-// busy reports whether a transaction is open upstream.
-func (s *session) busy() bool { return s.up.inTransaction() }
+// Busy reports whether a transaction is open upstream.
+func (s *session) Busy() bool { return s.up.inTransaction() }
 
 // lost ends the way upstream after an error and says what the client is told.
 func (s *session) lost(err error, line string) reply {
@@ -260,8 +261,8 @@ func (s *session) hangUp() {
 func (s *session) Reset() {
 	if then := s.whenTold; then != nil {
 		s.whenTold = nil
-		s.w.settle()
-		s.w.flush()
+		s.w.Settle()
+		s.w.Flush()
 		then()
 	}
 	s.forgetRecipients()
@@ -271,7 +272,7 @@ func (s *session) Reset() {
 	if !s.up.inTransaction() {
 		return
 	}
-	s.w.settleEarly() // the reply to a message need not wait
+	s.w.SettleEarly() // the reply to a message need not wait
 	s.event = event{} // the message has had its reply
 	r, err := s.ask("rset", []byte("RSET\r\n"))
 	if err == nil && !r.ok() {
@@ -302,8 +303,8 @@ func (s *session) sayNext(r reply) {
 // kept waiting for the upstream to take leave.
 func (s *session) Logout() error {
 	s.forgetRecipients()
-	s.w.settle()
-	s.w.flush()
+	s.w.Settle()
+	s.w.Flush()
 	switch {
 	case s.up == nil:
 	case s.up.inMessage():

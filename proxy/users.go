@@ -36,8 +36,8 @@ const (
 
 // A budget of memory, for the checks of passwords.
 type memoryBudget interface {
-	take(n int) bool // reports false where there is not so much
-	give(n int)
+	Take(n int) bool // reports false where there is not so much
+	Give(n int)
 }
 
 // A checks is what all checks of passwords share.
@@ -184,10 +184,10 @@ func (u *users) check(ctx context.Context, name, password string) (bool, error) 
 		return false, errTooManyChecks
 	}
 	defer func() { <-u.checks.turns }()
-	if !u.checks.memory.take(h.bytes()) {
+	if !u.checks.memory.Take(h.bytes()) {
 		return false, errTooManyChecks
 	}
-	defer u.checks.memory.give(h.bytes())
+	defer u.checks.memory.Give(h.bytes())
 	return h.matches(password) && known, nil
 }
 

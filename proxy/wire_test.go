@@ -145,14 +145,14 @@ func TestWhatComesBehindAMessageIsTakenOutOfTheBudget(t *testing.T) {
 	c.send(plain + ".\r\n" + strings.Repeat("NOOP\r\n", commands))
 	c.want("250")
 	<-asked
-	if taken := g.limits.BufferBytes - g.buffers.remains(); taken < commands || taken > 2*commands*int64(len("NOOP\r\n")) {
+	if taken := g.limits.BufferBytes - g.buffers.Left(); taken < commands || taken > 2*commands*int64(len("NOOP\r\n")) {
 		t.Errorf("%d bytes are taken", taken)
 	}
 	close(goOn)
 	for range commands {
 		c.want("250")
 	}
-	if taken := g.limits.BufferBytes - g.buffers.remains(); taken != 0 {
+	if taken := g.limits.BufferBytes - g.buffers.Left(); taken != 0 {
 		t.Errorf("%d bytes were not given back", taken)
 	}
 }

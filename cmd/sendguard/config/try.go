@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"sendguard/policy"
-	"sendguard/proxy"
 	"sendguard/proxy/oauth2"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/wire"
 )
 
 // Try tries what will be written to: the folder for messages that are held, where
@@ -32,7 +32,7 @@ func (c *Config) Try(ctx context.Context, looking bool) (keys []string, err erro
 		if dir == "" {
 			dir = os.TempDir()
 		}
-		try := proxy.TrySpool
+		try := wire.TrySpool
 		if looking {
 			try = unfinished.MayWrite
 		}

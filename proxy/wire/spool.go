@@ -1,4 +1,4 @@
-package proxy
+package wire
 
 import (
 	"errors"
@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// A spool holds the body of a message that cannot go on at once, as it came from
+// A Spool holds the body of a message that cannot go on at once, as it came from
 // the wire: in memory, and past spoolMemory in a file that has no name.
-type spool struct {
+type Spool struct {
 	dir    string
-	room   *share // for memory
+	room   *Share // for memory
 	memory []byte
 	file   *os.File
 }
@@ -18,16 +18,16 @@ type spool struct {
 // spoolMemory is how much of a message is held in memory.
 const spoolMemory = 1 << 20
 
-// newSpool makes one that holds nothing yet. It takes its memory from a budget, and
+// NewSpool makes one that holds nothing yet. It takes its memory from a budget, and
 // makes its file in dir; "" is the system's temporary folder.
-func newSpool(dir string, memory *budget) *spool {
-	return &spool{dir: dir, room: newShare(memory)}
+func NewSpool(dir string, memory *Budget) *Spool {
+	return &Spool{dir: dir, room: NewShare(memory)}
 }
 
 // Write appends to what is held. An error is that of the file.
-func (s *spool) Write(b []byte) (int, error) {
+func (s *Spool) Write(b []byte) (int, error) {
 	if s.file == nil {
-		if len(s.memory)+len(b) <= spoolMemory && s.room.take(2*len(b)) {
+		if len(s.memory)+len(b) <= spoolMemory && s.room.Take(2*len(b)) {
 			s.memory = append(s.memory, b...)
 			return len(b), nil
 		}
@@ -63,7 +63,7 @@ func TrySpool(dir string) error {
 }
 
 // spill goes over to a file, with what is in memory.
-func (s *spool) spill() error {
+func (s *Spool) spill() error {
 	f, err := newSpoolFile(s.dir)
 	if err != nil {
 		return err
@@ -71,12 +71,12 @@ func (s *spool) spill() error {
 	s.file = f
 	_, err = f.Write(s.memory)
 	s.memory = nil
-	s.room.giveBack()
+	s.room.GiveBack()
 	return err
 }
 
-// copyTo writes all that is held, in pieces of buf.
-func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
+// CopyTo writes all that is held, in pieces of buf.
+func (s *Spool) CopyTo(write func([]byte) error, buf []byte) error {
 	if s.file == nil {
 		return write(s.memory)
 	}
@@ -92,22 +92,22 @@ func (s *spool) copyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return &spoolError{err}
+			return &SpoolError{err}
 		}
 	}
 }
 
-// A spoolError says that what is held cannot be read again.
-type spoolError struct{ err error }
+// A SpoolError says that what is held cannot be read again.
+type SpoolError struct{ err error }
 
-func (e *spoolError) Error() string { return "what was held cannot be read again" }
+func (e *SpoolError) Error() string { return "what was held cannot be read again" }
 
-func (e *spoolError) Unwrap() error { return e.err }
+func (e *SpoolError) Unwrap() error { return e.err }
 
-func (s *spool) close() {
+func (s *Spool) Close() {
 	if s.file != nil {
 		s.file.Close()
 	}
 	s.memory = nil
-	s.room.giveBack()
+	s.room.GiveBack()
 }

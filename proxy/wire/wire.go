@@ -1,4 +1,4 @@
-package proxy
+package wire
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A wire stands between the client's connection and go-smtp, as its net.Conn.
+// A Wire stands between the client's connection and go-smtp, as its net.Conn.
 // It owns what the client sends: the library is given whole command lines, one
 // at a time, and nothing past a DATA line. And it owns what the client is
 // told: a reply of the library is held in a slot, where the session's answer
@@ -18,11 +18,11 @@ import (
 //
 // All methods but interrupt are called by the one goroutine in which
 // the library serves the connection.
-type wire struct {
+type Wire struct {
 	conn    net.Conn
-	limits  lineLimits
-	memory  *budget
-	session talker
+	limits  Limits
+	memory  *Budget
+	session Session
 
 	phase  phase
 	errors int // what the client got wrong since its last accepted message
@@ -30,7 +30,7 @@ type wire struct {
 	buf  []byte // where commands are read into
 	held int    // taken out of the budget for what is longer
 	in   []byte // received and not yet taken
-	line []byte // the client's last command line, with CRLF
+	Line []byte // the client's last command line, with CRLF
 	rest []byte // what the library is given and has not read
 
 	slot    []byte // what the library says to the line
@@ -42,38 +42,38 @@ type wire struct {
 	stopping bool
 }
 
-// A talker decides what is said over a wire. Its methods are called in the
+// A Session decides what is said over a wire. Its methods are called in the
 // library's goroutine.
-type talker interface {
-	// begin is what comes before the greeting.
-	begin()
-	// command says what the library is given of a command line; nothing: it is
+type Session interface {
+	// Begin is what comes before the greeting.
+	Begin()
+	// Command says what the library is given of a command line; nothing: it is
 	// answered already.
-	command(line []byte) []byte
-	// replied hears what the library says to a command, and whether the client is
-	// told an answer instead.
-	replied(said []byte, answered bool)
-	// told hears each reply, and reports whether the connection ends with it.
-	told(reply []byte) (ends bool)
-	// why says what the client is told of the reason why the connection ends, or
-	// why the library could not answer; nothing: it has gone.
-	why(reason error) []byte
-	// busy reports whether a transaction is open: a stop waits for its end.
-	busy() bool
-	// closed is called when the library is done with the connection, perhaps again.
-	closed()
+	Command(line []byte) []byte
+	// Replied hears what the library says to a command, and whether the client is
+	// Told an answer instead.
+	Replied(said []byte, answered bool)
+	// Told hears each reply, and reports whether the connection ends with it.
+	Told(reply []byte) (ends bool)
+	// Why says what the client is told of the reason why the connection ends, or
+	// Why the library could not answer; nothing: it has gone.
+	Why(reason error) []byte
+	// Busy reports whether a transaction is open: a stop waits for its end.
+	Busy() bool
+	// Closed is called when the library is done with the connection, perhaps again.
+	Closed()
 }
 
-// lineLimits bound what a client sends.
-type lineLimits struct {
-	lineBytes int           // of a command line
-	idle      time.Duration // between commands
-	stall     time.Duration // between bytes of a message, and until it takes a reply
+// Limits bound what a client sends.
+type Limits struct {
+	LineBytes int           // of a command line
+	Idle      time.Duration // between commands
+	Stall     time.Duration // between bytes of a message, and until it takes a reply
 }
 
-// newWire makes the wire of a connection. What it holds is taken out of memory.
-func newWire(conn net.Conn, limits lineLimits, memory *budget, session talker) *wire {
-	return &wire{conn: conn, limits: limits, memory: memory, session: session}
+// New makes the wire of a connection. What it holds is taken out of memory.
+func New(conn net.Conn, limits Limits, memory *Budget, session Session) *Wire {
+	return &Wire{conn: conn, limits: limits, memory: memory, session: session}
 }
 
 // A phase is what the wire does with what comes next.
@@ -91,23 +91,23 @@ const (
 // as many errors as Postfix does.
 const maxCommandErrors = 20
 
-// errEnded is what the library reads once a connection is over. It takes
+// ErrEnded is what the library reads once a connection is over. It takes
 // net.ErrClosed for an end without a message, io.EOF for the end of a body.
-var errEnded = net.ErrClosed
+var ErrEnded = net.ErrClosed
 
 // Why a connection ends, besides errors of the network: what the session is asked
 // to put into words.
 var (
-	errLineTooLong   = errors.New("command line too long")
-	errNoMemory      = errors.New("no memory for a long command line")
-	errStopping      = errors.New("shutting down")
-	errTooManyErrors = errors.New("too many errors")
-	errOutOfStep     = errors.New("a message without leave to send it")
-	errInternal      = errors.New("a mistake of our own")
+	ErrLineTooLong   = errors.New("command line too long")
+	ErrNoMemory      = errors.New("no memory for a long command line")
+	ErrStopping      = errors.New("shutting down")
+	ErrTooManyErrors = errors.New("too many errors")
+	ErrOutOfStep     = errors.New("a message without leave to send it")
+	ErrInternal      = errors.New("a mistake of our own")
 )
 
 // Read gives the library its next command line, or a part of it.
-func (w *wire) Read(b []byte) (int, error) {
+func (w *Wire) Read(b []byte) (int, error) {
 	if len(w.rest) == 0 {
 		if err := w.next(); err != nil {
 			return 0, err
@@ -120,27 +120,27 @@ func (w *wire) Read(b []byte) (int, error) {
 
 // next takes the next command line that is for the library. That the library
 // asks for it means that it is done with the last one.
-func (w *wire) next() error {
+func (w *Wire) next() error {
 	if w.phase == fresh { // the greeting is in the slot
 		w.phase = commands
-		w.session.begin()
+		w.session.Begin()
 	}
 	for {
-		w.settle()
+		w.Settle()
 		w.shrink()
 		switch {
 		case w.phase == ending:
-			w.endWith(nil)
+			w.EndWith(nil)
 		case w.errors > maxCommandErrors:
-			w.endFor(errTooManyErrors)
+			w.endFor(ErrTooManyErrors)
 		}
 		if w.phase == ended {
-			return errEnded
+			return ErrEnded
 		}
 		if w.phase == asked && len(w.in) > 0 {
 			// The library refused DATA, or the session did, and the client
 			// did not wait: what follows is a message, not commands.
-			w.endFor(errOutOfStep)
+			w.endFor(ErrOutOfStep)
 			continue
 		}
 		w.phase = commands
@@ -149,25 +149,25 @@ func (w *wire) next() error {
 			w.endFor(err)
 			continue
 		}
-		w.line = append(append(w.line[:0], bytes.TrimRight(line, "\r\n")...), crlf...)
-		if w.rest = w.session.command(w.line); len(w.rest) > 0 {
+		w.Line = append(append(w.Line[:0], bytes.TrimRight(line, "\r\n")...), CRLF...)
+		if w.rest = w.session.Command(w.Line); len(w.rest) > 0 {
 			return nil
 		}
-		w.line = w.line[:0]
+		w.Line = w.Line[:0]
 	}
 }
 
 // readLine takes one line, CRLF or LF included. One deadline holds for all of
 // it, so that a trickle of bytes does not keep a connection open.
-func (w *wire) readLine() ([]byte, error) {
+func (w *Wire) readLine() ([]byte, error) {
 	searched := 0
 	for first := true; ; first = false {
 		line, found := w.in, false
 		if i := bytes.IndexByte(w.in[searched:], '\n'); i >= 0 {
 			line, found = w.in[:searched+i+1], true
 		}
-		if len(line) > w.limits.lineBytes+len(crlf) {
-			return nil, errLineTooLong
+		if len(line) > w.limits.LineBytes+len(CRLF) {
+			return nil, ErrLineTooLong
 		}
 		if found {
 			w.in = w.in[len(line):]
@@ -182,10 +182,10 @@ func (w *wire) readLine() ([]byte, error) {
 
 // fillLine reads more of a command line. first says that the wait for it
 // begins: the deadline starts, and a stop may come in between.
-func (w *wire) fillLine(first bool) error {
-	w.flush()
+func (w *Wire) fillLine(first bool) error {
+	w.Flush()
 	if first {
-		if err := w.await(w.limits.idle); err != nil {
+		if err := w.await(w.limits.Idle); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (w *wire) fillLine(first bool) error {
 		w.in = w.buf
 	case len(w.in) == cap(w.in):
 		if !w.grow() {
-			return errNoMemory
+			return ErrNoMemory
 		}
 	}
 	n, err := w.conn.Read(w.in[len(w.in):cap(w.in)])
@@ -207,42 +207,42 @@ func (w *wire) fillLine(first bool) error {
 		return nil
 	}
 	if stopped && errors.Is(err, os.ErrDeadlineExceeded) {
-		return errStopping
+		return ErrStopping
 	}
 	return err
 }
 
 // grow makes room for more of a long line, if there is any. What the line takes
 // besides, as it is handed on, is about as much.
-func (w *wire) grow() bool {
+func (w *Wire) grow() bool {
 	size := 2*len(w.in) + readSize
-	if !w.memory.take(2 * size) {
+	if !w.memory.Take(2 * size) {
 		return false
 	}
 	w.in = append(make([]byte, 0, size), w.in...)
-	w.memory.give(w.held)
+	w.memory.Give(w.held)
 	w.held = 2 * size
 	return true
 }
 
 // shrink gives back what a long line took, or several, when they are done with.
-func (w *wire) shrink() {
+func (w *Wire) shrink() {
 	if w.held > 0 && len(w.in) <= cap(w.buf) {
 		w.in = append(w.buf, w.in...)
-		w.line, w.rest = nil, nil
-		w.memory.give(w.held)
+		w.Line, w.rest = nil, nil
+		w.memory.Give(w.held)
 		w.held = 0
 	}
 }
 
 // await begins a wait for the client. A stop ends it before its time, unless a
 // transaction is open.
-func (w *wire) await(limit time.Duration) error {
+func (w *Wire) await(limit time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	busy := w.session.busy()
+	busy := w.session.Busy()
 	if w.stopping && !busy {
-		return errStopping
+		return ErrStopping
 	}
 	w.waiting = !busy
 	w.conn.SetReadDeadline(time.Now().Add(limit))
@@ -250,7 +250,7 @@ func (w *wire) await(limit time.Duration) error {
 }
 
 // awaited ends the wait and reports whether a stop came in between.
-func (w *wire) awaited() (stopped bool) {
+func (w *Wire) awaited() (stopped bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stopped = w.stopping && w.waiting
@@ -261,11 +261,11 @@ func (w *wire) awaited() (stopped bool) {
 // readSize is what a connection reads commands with.
 const readSize = 2048
 
-// replaceConn puts another connection in the place of the client's, one that begin
+// Replace puts another connection in the place of the client's, one that begin
 // makes of it within a limit: TLS, or what comes behind a PROXY header. The error
 // is errStopping where a stop came in between.
-func (w *wire) replaceConn(limit time.Duration, begin func(net.Conn) (net.Conn, error)) error {
-	if err := w.await(min(limit, w.limits.idle)); err != nil {
+func (w *Wire) Replace(limit time.Duration, begin func(net.Conn) (net.Conn, error)) error {
+	if err := w.await(min(limit, w.limits.Idle)); err != nil {
 		return err
 	}
 	conn, err := begin(w.conn)
@@ -274,60 +274,60 @@ func (w *wire) replaceConn(limit time.Duration, begin func(net.Conn) (net.Conn, 
 	case err == nil:
 		w.conn = conn
 	case stopped && errors.Is(err, os.ErrDeadlineExceeded):
-		return errStopping
+		return ErrStopping
 	}
 	return err
 }
 
-// isOver reports whether the connection has ended.
-func (w *wire) isOver() bool { return w.phase == ended }
+// IsOver reports whether the connection has ended.
+func (w *Wire) IsOver() bool { return w.phase == ended }
 
-// hasMore reports whether something came behind the last command line.
-func (w *wire) hasMore() bool { return len(w.in) > 0 }
+// HasMore reports whether something came behind the last command line.
+func (w *Wire) HasMore() bool { return len(w.in) > 0 }
 
-// cancelLogin has the client's last line, a response, read as one that cancels the
+// CancelLogin has the client's last line, a response, read as one that cancels the
 // exchange (RFC 4954 section 4).
-func (w *wire) cancelLogin() { w.line = append(w.line[:0], "*\r\n"...) }
+func (w *Wire) CancelLogin() { w.Line = append(w.Line[:0], "*\r\n"...) }
 
-// wrong counts something that the client got wrong.
-func (w *wire) wrong() { w.errors++ }
+// Wrong counts something that the client got wrong.
+func (w *Wire) Wrong() { w.errors++ }
 
-// forgive forgets what the client got wrong.
-func (w *wire) forgive() { w.errors = 0 }
+// Forgive forgets what the client got wrong.
+func (w *Wire) Forgive() { w.errors = 0 }
 
-// expectMessage says that the last command was DATA.
-func (w *wire) expectMessage() { w.phase = asked }
+// ExpectMessage says that the last command was DATA.
+func (w *Wire) ExpectMessage() { w.phase = asked }
 
-// takeMessage takes a message from the client, which is told to send it. The
+// TakeMessage takes a message from the client, which is told to send it. The
 // library gets the final dot when it reads next. nil: there is no memory for it,
 // and the client was not told.
-func (w *wire) takeMessage(normalize bool) *bodyReader {
+func (w *Wire) TakeMessage(normalize bool) *Message {
 	body := newBodyReader(w, normalize)
 	if body == nil {
 		w.slot = w.slot[:0]
-		w.rest = finalDot
+		w.rest = FinalDot
 		return nil
 	}
 	w.phase = commands
-	w.settle()
-	w.flush()
-	w.rest = finalDot
+	w.Settle()
+	w.Flush()
+	w.rest = FinalDot
 	return body
 }
 
 // readBody reads a piece of a message: what the client sent along with its
 // last command, or what comes within the stall limit. An end of the
 // connection is never io.EOF.
-func (w *wire) readBody(b []byte) (int, error) {
+func (w *Wire) readBody(b []byte) (int, error) {
 	if w.phase == ended {
-		return 0, errEnded
+		return 0, ErrEnded
 	}
 	if len(w.in) > 0 {
 		n := copy(b, w.in)
 		w.in = w.in[n:]
 		return n, nil
 	}
-	w.conn.SetReadDeadline(time.Now().Add(w.limits.stall))
+	w.conn.SetReadDeadline(time.Now().Add(w.limits.Stall))
 	n, err := w.conn.Read(b)
 	if n > 0 {
 		return n, nil
@@ -341,9 +341,9 @@ func (w *wire) readBody(b []byte) (int, error) {
 	return 0, err
 }
 
-// gone reports whether the client has left: its side of the connection has
+// Gone reports whether the client has left: its side of the connection has
 // ended, and it has sent nothing more.
-func (w *wire) gone() bool {
+func (w *Wire) Gone() bool {
 	if w.phase == ended || len(w.in) > 0 {
 		return w.phase == ended
 	}
@@ -356,16 +356,16 @@ func (w *wire) gone() bool {
 
 // unread gives back what was read past the end of a message. It is taken out of
 // the budget, room or not: what it came in is given back next, and is larger.
-func (w *wire) unread(b []byte) {
+func (w *Wire) unread(b []byte) {
 	if len(b) > 0 {
 		w.in = append(append(make([]byte, 0, len(b)+len(w.in)), b...), w.in...)
-		w.memory.give(w.held - len(w.in))
+		w.memory.Give(w.held - len(w.in))
 		w.held = len(w.in)
 	}
 }
 
-// interrupt ends the connection as soon as no transaction is open.
-func (w *wire) interrupt() {
+// Interrupt ends the connection as soon as no transaction is open.
+func (w *Wire) Interrupt() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopping = true
@@ -375,21 +375,21 @@ func (w *wire) interrupt() {
 }
 
 // Close is the library's: it is done with the connection.
-func (w *wire) Close() error {
+func (w *Wire) Close() error {
 	if w.phase != ended {
-		w.settle()
-		w.end()
+		w.Settle()
+		w.End()
 	}
 	w.in = nil
 	w.shrink()
-	w.session.closed()
+	w.session.Closed()
 	return nil
 }
 
 // Deadlines are the wire's own; the library sets none.
-func (w *wire) SetDeadline(time.Time) error      { return nil }
-func (w *wire) SetReadDeadline(time.Time) error  { return nil }
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+func (w *Wire) SetDeadline(time.Time) error      { return nil }
+func (w *Wire) SetReadDeadline(time.Time) error  { return nil }
+func (w *Wire) SetWriteDeadline(time.Time) error { return nil }
 
-func (w *wire) LocalAddr() net.Addr  { return w.conn.LocalAddr() }
-func (w *wire) RemoteAddr() net.Addr { return w.conn.RemoteAddr() }
+func (w *Wire) LocalAddr() net.Addr  { return w.conn.LocalAddr() }
+func (w *Wire) RemoteAddr() net.Addr { return w.conn.RemoteAddr() }

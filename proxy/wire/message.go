@@ -1,4 +1,4 @@
-package proxy
+package wire
 
 import (
 	"bytes"
@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// A bodyReader takes one message from the wire, in pieces, as it came: still
+// A Message takes one message from the wire, in pieces, as it came: still
 // dot-stuffed (RFC 5321 section 4.5.2). Only CRLF.CRLF ends a message (section
 // 4.1.1.4), or .CRLF in place of its first line.
-type bodyReader struct {
-	w         *wire
+type Message struct {
+	w         *Wire
 	normalize bool
 
 	buf         *[]byte
@@ -37,17 +37,17 @@ const (
 var (
 	smallPieces = sync.Pool{New: func() any { b := make([]byte, smallPiece); return &b }}
 	largePieces = sync.Pool{New: func() any { b := make([]byte, largePiece); return &b }}
-	crlf        = []byte("\r\n")
+	CRLF        = []byte("\r\n")
 )
 
-// finalDot ends a message.
-var finalDot = []byte(".\r\n")
+// FinalDot ends a message.
+var FinalDot = []byte(".\r\n")
 
 // newBodyReader takes a small piece out of the budget; it returns nil where
 // that is used up. The caller must release it.
-func newBodyReader(w *wire, normalize bool) *bodyReader {
-	b := &bodyReader{w: w, normalize: normalize, lineStart: true, tail: bytes.Clone(crlf)}
-	if !w.memory.take(b.cost(smallPiece)) {
+func newBodyReader(w *Wire, normalize bool) *Message {
+	b := &Message{w: w, normalize: normalize, lineStart: true, tail: bytes.Clone(CRLF)}
+	if !w.memory.Take(b.cost(smallPiece)) {
 		return nil
 	}
 	b.buf = smallPieces.Get().(*[]byte)
@@ -55,39 +55,39 @@ func newBodyReader(w *wire, normalize bool) *bodyReader {
 }
 
 // cost is what a piece takes out of the budget: mended, it may be twice as long.
-func (b *bodyReader) cost(piece int) int {
+func (b *Message) cost(piece int) int {
 	if b.normalize {
 		return 3 * piece
 	}
 	return piece
 }
 
-func (b *bodyReader) release() {
+func (b *Message) Release() {
 	if len(*b.buf) == smallPiece {
 		smallPieces.Put(b.buf)
 	} else {
 		largePieces.Put(b.buf)
 	}
-	b.w.memory.give(b.cost(len(*b.buf)))
+	b.w.memory.Give(b.cost(len(*b.buf)))
 	b.buf = nil
 }
 
 // enlarge goes over to a large piece, if there is room for it.
-func (b *bodyReader) enlarge() {
-	if !b.w.memory.take(b.cost(largePiece)) {
+func (b *Message) enlarge() {
+	if !b.w.memory.Take(b.cost(largePiece)) {
 		return
 	}
 	larger := largePieces.Get().(*[]byte)
 	copy(*larger, (*b.buf)[b.start:b.fill])
 	b.start, b.fill = 0, b.fill-b.start
-	b.release()
+	b.Release()
 	b.buf = larger
 }
 
-// next returns the next piece of the message, good until it is called again,
+// Next returns the next piece of the message, good until it is called again,
 // and whether it is the last. A piece never ends within a CRLF. An error means
 // that the message broke off.
-func (b *bodyReader) next() (piece []byte, last bool, err error) {
+func (b *Message) Next() (piece []byte, last bool, err error) {
 	if b.fill == smallPiece && len(*b.buf) == smallPiece {
 		b.enlarge()
 	}
@@ -96,7 +96,7 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 		b.start, b.fill = 0, b.fill-b.start
 		n, err := b.w.readBody((*b.buf)[b.fill:])
 		if errors.Is(err, os.ErrDeadlineExceeded) && seemsOver(b.tail) {
-			err = errLineEnds
+			err = ErrLineEnds
 		}
 		if err != nil {
 			return nil, false, err
@@ -108,7 +108,7 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 		n, bare, last := b.scan(p)
 		b.start = n
 		if last {
-			b.w.unread(p[n+len(finalDot):])
+			b.w.unread(p[n+len(FinalDot):])
 		} else if n == 0 {
 			continue
 		}
@@ -124,25 +124,25 @@ func (b *bodyReader) next() (piece []byte, last bool, err error) {
 	}
 }
 
-// sawBare reports whether there was a bare CR or LF, and it was not mended.
-func (b *bodyReader) sawBare() bool { return b.bare }
+// Bare reports whether there was a bare CR or LF, and it was not mended.
+func (b *Message) Bare() bool { return b.bare }
 
-// size is how many bytes came so far, without dot-stuffing.
-func (b *bodyReader) size() int64 { return b.passed }
+// Size is how many bytes came so far, without dot-stuffing.
+func (b *Message) Size() int64 { return b.passed }
 
-// stuffing is how many dots of dot-stuffing came so far.
-func (b *bodyReader) stuffing() int { return b.dots }
+// Dots is how many dots of dot-stuffing came so far.
+func (b *Message) Dots() int { return b.dots }
 
-// buffer is memory to use when the message has come to its end.
-func (b *bodyReader) buffer() []byte { return *b.buf }
+// Buffer is memory to use when the message has come to its end.
+func (b *Message) Buffer() []byte { return *b.buf }
 
-// errLineEnds says that the client waits for the reply to a message that has not
+// ErrLineEnds says that the client waits for the reply to a message that has not
 // ended, for its line ends are none.
-var errLineEnds = errors.New("the line ends of a message are bare CR or LF")
+var ErrLineEnds = errors.New("the line ends of a message are bare CR or LF")
 
 const tailSize = len("\r\n.\r\nQUIT\r\n")
 
-func (b *bodyReader) keepTail(read []byte) {
+func (b *Message) keepTail(read []byte) {
 	b.tail = append(b.tail, read[max(0, len(read)-tailSize):]...)
 	b.tail = append(b.tail[:0], b.tail[max(0, len(b.tail)-tailSize):]...)
 }
@@ -159,7 +159,7 @@ func seemsOver(tail []byte) bool {
 	if rest, isQuit := bytes.CutSuffix(bytes.ToUpper(line), []byte("QUIT")); ended && isQuit {
 		line, ended = cutLineEnd(rest)
 	}
-	before, isDot := bytes.CutSuffix(line, finalDot[:1])
+	before, isDot := bytes.CutSuffix(line, FinalDot[:1])
 	_, isLine := cutLineEnd(before)
 	return ended && isDot && isLine
 }
@@ -176,16 +176,16 @@ func cutLineEnd(b []byte) (line []byte, ended bool) {
 // scan finds how many bytes of p can be passed on, whether there is a bare CR
 // or LF among them, and whether the message ends after them. What may be the
 // start of the end is held back: a CR, or a dot at the start of a line.
-func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
+func (b *Message) scan(p []byte) (n int, bare, last bool) {
 	ends := 0 // of lines, that is CRLFs
 	i := 0
 	for i < len(p) {
 		if b.lineStart && p[i] == '.' {
 			switch line := p[i:]; {
-			case bytes.HasPrefix(line, finalDot):
-				return i, bare || bytes.Count(p[:i], crlf[:1]) != ends, true
-			case bytes.HasPrefix(finalDot, line):
-				return i, bare || bytes.Count(p[:i], crlf[:1]) != ends, false
+			case bytes.HasPrefix(line, FinalDot):
+				return i, bare || bytes.Count(p[:i], CRLF[:1]) != ends, true
+			case bytes.HasPrefix(FinalDot, line):
+				return i, bare || bytes.Count(p[:i], CRLF[:1]) != ends, false
 			}
 			b.unstuffed() // it is not part of the message
 		}
@@ -209,11 +209,11 @@ func (b *bodyReader) scan(p []byte) (n int, bare, last bool) {
 		}
 		b.lineStart = b.lineStart && n == i
 	}
-	return n, bare || bytes.Count(p[:n], crlf[:1]) != ends, false
+	return n, bare || bytes.Count(p[:n], CRLF[:1]) != ends, false
 }
 
 // unstuffed notes a dot of dot-stuffing.
-func (b *bodyReader) unstuffed() {
+func (b *Message) unstuffed() {
 	b.passed--
 	b.dots++
 }
@@ -222,7 +222,7 @@ func (b *bodyReader) unstuffed() {
 // lines that this makes, so that none of them looks like the final dot to the
 // upstream: what follows a bare line end, and a lone dot before one. lineStart
 // says that the piece comes after CRLF.
-func (b *bodyReader) mend(p []byte, lineStart bool) []byte {
+func (b *Message) mend(p []byte, lineStart bool) []byte {
 	out := b.mended[:0]
 	for i := 0; i < len(p); i++ {
 		c := p[i]
@@ -233,11 +233,11 @@ func (b *bodyReader) mend(p []byte, lineStart bool) []byte {
 		lineStart, b.made = false, false
 		switch {
 		case c == '\r' && i+1 < len(p) && p[i+1] == '\n':
-			out = append(out, crlf...)
+			out = append(out, CRLF...)
 			lineStart = true
 			i++
 		case c == '\r' || c == '\n':
-			out = append(out, crlf...)
+			out = append(out, CRLF...)
 			b.made = true
 		default:
 			out = append(out, c)

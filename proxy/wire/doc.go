@@ -1,0 +1,2 @@
+// Package wire is the client's side of a connection.
+package wire
