@@ -6,6 +6,12 @@ import (
 	"strconv"
 )
 
+// Where the client's own login does not go upstream, a connection there is no
+// different after a session than before. It is kept open for the next session
+// that greets with the same name, and one that was lost between transactions
+// is replaced without a word: a message goes over a connection that is known
+// to be there, or over a new one.
+
 // renewable reports whether another connection upstream can take the place of
 // the one that there is: no login of the client's would be missing.
 func (s *session) renewable() bool { return !s.dialer.Relay }
@@ -21,7 +27,7 @@ func (s *session) connect() error {
 				s.metrics.reused(s.Name)
 				return nil
 			}
-			u.conn.Close()
+			u.close()
 		}
 	}
 	return s.connectAnew()
@@ -53,7 +59,7 @@ func (s *session) beginTransaction() (reply, error) {
 	if err := s.connectAnew(); err != nil {
 		return reply{}, err
 	}
-	if offersLess(s.up.caps, s.caps) {
+	if offersLess(s.up.offers(), s.caps) {
 		return ownReply(replyOffersLess), nil
 	}
 	return s.ask("mail", s.w.Line)
@@ -83,10 +89,10 @@ func offersLess(now, announced map[string]string) bool {
 // takes leave of the upstream.
 func (s *session) giveBack(u *upstream) {
 	switch {
-	case !s.renewable() || s.pool.max == 0 || u.inTransaction() || u.worn():
+	case !s.renewable() || !s.pool.wants(u):
 		u.quit()
 	case !u.reset():
-		u.conn.Close()
+		u.close()
 	default:
 		s.opened(nil)
 		s.pool.put(u)

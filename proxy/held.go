@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"sendguard/proxy/wire"
 )
@@ -78,7 +77,7 @@ func (m *passage) notHeld(err error) reply {
 // 4.5.3.2.7), and a client may be silent for the stall limit, three of them. One
 // that does not answer is left: its answer would come too late.
 func (m *passage) keepAwake() {
-	if m.up != nil && time.Since(m.up.spoke) > m.limits.Stall/3 && !m.up.agrees("noop", "NOOP\r\n") {
+	if m.up != nil && m.up.quiet() > m.limits.Stall/3 && !m.up.agrees("noop", "NOOP\r\n") {
 		m.hangUp()
 	}
 }

@@ -65,7 +65,7 @@ func (s *session) greetAgain(verb string, line []byte) []byte {
 			s.greetingFailed(err)
 			return nil
 		}
-		s.caps = s.up.caps
+		s.caps = s.up.offers()
 	}
 	s.helo = as
 	return []byte(forLibrary[verb])

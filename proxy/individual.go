@@ -82,7 +82,7 @@ func (m *passage) reconnect() (r reply, stop bool) {
 		r = ownReply(replyNoDescriptors)
 	case err != nil:
 		r = ownReply(replyLostInMessage, m.dialer.host(), "connection lost")
-	case offersLess(m.up.caps, m.caps): // it would refuse what the client's commands have
+	case offersLess(m.up.offers(), m.caps): // it would refuse what the client's commands have
 		r = ownReply(replyOffersLess)
 	default:
 		return reply{}, false

@@ -6,12 +6,6 @@ import (
 	"time"
 )
 
-// Where the client's own login does not go upstream, a connection there is no
-// different after a session than before. It is kept open for the next session
-// that greets with the same name, and one that was lost between transactions
-// is replaced without a word: a message goes over a connection that is known
-// to be there, or over a new one.
-
 const (
 	maxRest         = time.Minute      // a connection is kept without being used
 	maxAge          = 10 * time.Minute // from when it was opened
@@ -30,6 +24,9 @@ type pool struct {
 	idle   []*upstream // the last one was used last
 	closed bool
 }
+
+// newPool makes a pool that keeps at most so many.
+func newPool(max int) *pool { return &pool{max: max} }
 
 // take takes the connection out that was used last of those that were greeted
 // with a name; nil is none.
@@ -97,6 +94,10 @@ func (u *upstream) leave() {
 	u.conn.Write([]byte("QUIT\r\n"))
 	u.conn.Close()
 }
+
+// wants reports whether the pool would keep a connection. Between transactions it
+// has to be.
+func (p *pool) wants(u *upstream) bool { return p.max > 0 && !u.inTransaction() && !u.worn() }
 
 // worn reports whether a connection has served long enough. Servers count what
 // they refuse, and commands that lead to no message, and slow down or hang up

@@ -24,7 +24,7 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 	set := &settings{limits: limits, policy: p}
 	for _, r := range routes {
 		set.routes = append(set.routes, &route{
-			Route: r, Server: s, limits: &set.limits, pool: &pool{max: r.Upstream.MaxIdle}, users: s.usersOf(r),
+			Route: r, Server: s, limits: &set.limits, pool: newPool(r.Upstream.MaxIdle), users: s.usersOf(r),
 			dialer: newDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
 		})
 	}

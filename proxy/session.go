@@ -70,7 +70,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 		}
 		return nil, s.answer(r)
 	}
-	s.caps = s.up.caps
+	s.caps = s.up.offers()
 	return s, nil
 }
 
@@ -248,7 +248,7 @@ func (s *session) lost(err error, line string) reply {
 // repeated, it is told at its next command.
 func (s *session) hangUp() {
 	if s.up != nil {
-		s.up.conn.Close()
+		s.up.close()
 		s.up = nil
 	}
 	if !s.renewable() {
@@ -308,7 +308,7 @@ func (s *session) Logout() error {
 	switch {
 	case s.up == nil:
 	case s.up.inMessage():
-		s.up.conn.Close() // QUIT would be a part of the message
+		s.up.close() // QUIT would be a part of the message
 	default:
 		s.giveBack(s.up)
 	}

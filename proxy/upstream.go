@@ -201,6 +201,17 @@ func (u *upstream) lastWord(name string, writeErr error) error {
 
 const lastWordTime = 5 * time.Second
 
+// close closes the connection: what it has of a message it must not take for
+// finished.
+func (u *upstream) close() { u.conn.Close() }
+
+// offers are the keywords of the upstream's extensions, in upper case, with their
+// parameters.
+func (u *upstream) offers() map[string]string { return u.caps }
+
+// quiet is how long ago the upstream said something.
+func (u *upstream) quiet() time.Duration { return time.Since(u.spoke) }
+
 // quit takes leave and closes. The client has had its 221.
 func (u *upstream) quit() {
 	u.conn.SetDeadline(time.Now().Add(quitTime))
