@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // An entrance is where clients come: the open sockets of one place. It stays
@@ -70,7 +72,7 @@ func (e *entrance) accept(g *gate) {
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			g.answer()
-		case outOfDescriptors(err) && r.admitWithKept(g):
+		case upstream.OutOfDescriptors(err) && r.admitWithKept(g):
 			pause = 0
 		default: // there may be descriptors again
 			r.log.Error("accept failed", "route", r.Name, "error", err)

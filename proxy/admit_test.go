@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"sendguard/proxy/upstream"
+
 	"github.com/pires/go-proxyproto"
 )
 
@@ -91,7 +93,7 @@ func TestOnlyAllowedNetworksComeIn(t *testing.T) {
 }
 
 func TestWhoIsNotAllowedHearsNoPlainTextOnATLSPort(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), func(s *setup) { s.route = func(r *Route) { r.TLS = &p.ClientTLS; allow("10.0.0.0/8")(r) } })
 	g.dial().ended()
 	if n := g.faults(faultNotAllowed); n != 1 {
@@ -127,22 +129,22 @@ func TestProxyHeadersAreTaken(t *testing.T) {
 		"v2 LOCAL":     proxyLocal,
 		"v2 with more": proxyTLVs,
 	} {
-		for _, mode := range []TLSMode{TLSNone, TLSStartTLS, TLSImplicit} {
+		for _, mode := range []upstream.TLSMode{upstream.TLSNone, upstream.TLSStartTLS, upstream.TLSImplicit} {
 			t.Run(name+" "+string(mode), func(t *testing.T) {
 				u, p := newUpstream(t), newPair(t, mode)
 				c := newGuard(t, u, func(s *setup) {
 					s.route = func(r *Route) {
-						if r.ProxyProtocol = true; mode != TLSNone {
+						if r.ProxyProtocol = true; mode != upstream.TLSNone {
 							r.TLS = &p.ClientTLS
 						}
 					}
 				}).dial()
 				c.send(header)
-				if mode == TLSImplicit {
+				if mode == upstream.TLSImplicit {
 					c.handshake(p.config())
 				}
 				c.want("220")
-				if mode == TLSStartTLS {
+				if mode == upstream.TLSStartTLS {
 					c.startTLS(p.config())
 				}
 				c.cmd("EHLO client.test", "250")

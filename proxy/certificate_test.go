@@ -1,16 +1,13 @@
 package proxy
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // "Its certificate is not trusted" helps nobody who does not know whose.
@@ -31,14 +28,14 @@ func TestACertificateThatIsNotAcceptedIsDescribedToTheAdministratorAlone(t *test
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
 			u.tls = &tls.Config{Certificates: []tls.Certificate{tc.cert}}
-			g := newGuard(t, u, func(s *setup) { s.upstream.TLS, s.upstream.RootCAs = TLSStartTLS, tc.roots })
+			g := newGuard(t, u, func(s *setup) { s.upstream.TLS, s.upstream.RootCAs = upstream.TLSStartTLS, tc.roots })
 			c := g.dial()
 			c.want("220")
 			if told := c.cmd("EHLO client.test", "421 4.4.1"); strings.Contains(told, "issued by") {
 				t.Errorf("the client is told %q", told)
 			}
 			c.conn.Close()
-			_, err := Probe(t.Context(), g.routes[0].Upstream, g.limits.Timeouts())
+			_, err := upstream.Probe(t.Context(), g.routes[0].Upstream, g.limits.Timeouts())
 			if err == nil {
 				t.Fatal("the probe went well")
 			}
@@ -52,35 +49,5 @@ func TestACertificateThatIsNotAcceptedIsDescribedToTheAdministratorAlone(t *test
 				}
 			}
 		})
-	}
-}
-
-// A stranger has written what stands in a certificate.
-func TestWhatACertificateSaysDoesNoHarmInALog(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := []string{"a\x1b[2Jb", "c\nd=e", strings.Repeat("x", 250)}
-	for range 20 {
-		names = append(names, "more.test")
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: tomorrow(), DNSNames: names[2:],
-		Subject: pkix.Name{CommonName: names[0]}, EmailAddresses: []string{"root@more.test"}}
-	issuer := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{Organization: []string{names[1]}, CommonName: "root@more.test"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := certificateWords(cert)
-	if strings.ContainsAny(words, "\x1b\n@") || len(words) > 3*maxCertificateText {
-		t.Errorf("%d bytes: %q", len(words), words)
-	}
-	if words := certificateWords(&x509.Certificate{}); !strings.HasPrefix(words, "it is for no name; issued by ") {
-		t.Errorf("an empty one: %q", words)
 	}
 }

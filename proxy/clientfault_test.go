@@ -11,6 +11,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // A departure is how a client goes in the middle of a session.
@@ -90,7 +92,7 @@ func departures() (all []*departure) {
 // TestAClientThatGoesFinishesNothing has a client go in every way at every
 // place. With -v it prints the table of what became of each.
 func TestAClientThatGoesFinishesNothing(t *testing.T) {
-	own := newPair(t, TLSStartTLS)
+	own := newPair(t, upstream.TLSStartTLS)
 	rows := make([]string, len(departures()))
 	var wg sync.WaitGroup
 	places := make(chan struct{}, atOnce)
@@ -174,7 +176,7 @@ func (d *departure) play(c *client) {
 // TestAHalfClosedClientHearsWhatBecameOfItsMessage: it has said all that it
 // has to say, in one breath.
 func TestAHalfClosedClientHearsWhatBecameOfItsMessage(t *testing.T) {
-	own := newPair(t, TLSImplicit)
+	own := newPair(t, upstream.TLSImplicit)
 	for _, secure := range []bool{false, true} {
 		u := newUpstream(t)
 		g := newGuard(t, u, func(s *setup) {

@@ -11,19 +11,21 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // ClientTLS is how clients secure their connections to a route.
 type ClientTLS struct {
 	CertFile, KeyFile string // PEM; the certificate with those that lead to its authority
-	Mode              TLSMode
+	Mode              upstream.TLSMode
 }
 
 // handshakeTime bounds the wait for a client's TLS handshake.
 const handshakeTime = 30 * time.Second
 
 // implicitTLS reports whether TLS comes before all else.
-func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == TLSImplicit }
+func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == upstream.TLSImplicit }
 
 // secured reports whether the client's side is encrypted.
 func (s *session) secured() bool {
@@ -119,8 +121,8 @@ func clientTLSFault(err error) string {
 // form, too. A client on TLS that can bind to its channel and is offered only
 // the plain form says so to the server, which must take it for an attack (RFC
 // 5802 section 6).
-func withoutDowngrades(mechanisms []string, up *upstream) []string {
-	return slices.DeleteFunc(mechanisms, func(name string) bool { return up.hasMechanism(name + "-PLUS") })
+func withoutDowngrades(mechanisms []string, up *upstream.Conn) []string {
+	return slices.DeleteFunc(mechanisms, func(name string) bool { return up.HasMechanism(name + "-PLUS") })
 }
 
 // A keyPair is a certificate with its key, read again when the files have changed.
@@ -161,7 +163,7 @@ func (c *keyPair) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.log.Info("certificate read again")
 	case !sameFiles(now, c.failed):
 		c.failed = now
-		if outOfDescriptors(err) {
+		if upstream.OutOfDescriptors(err) {
 			c.onFault(faultDescriptors)
 		}
 		c.log.Error("the changed certificate cannot be used, the old one stays", "error", Reason(err, c.files.CertFile, c.files.KeyFile))

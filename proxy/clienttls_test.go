@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // A pair is a certificate in files, as a route has it.
@@ -22,7 +24,7 @@ type pair struct {
 	roots *x509.CertPool
 }
 
-func newPair(t *testing.T, mode TLSMode) *pair {
+func newPair(t *testing.T, mode upstream.TLSMode) *pair {
 	t.Helper()
 	dir := t.TempDir()
 	p := &pair{ClientTLS: ClientTLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), Mode: mode}}
@@ -77,15 +79,15 @@ func (g *guard) faults(f fault) float64 {
 }
 
 func TestAMessagePassesThroughClientTLS(t *testing.T) {
-	for _, mode := range []TLSMode{TLSStartTLS, TLSImplicit} {
+	for _, mode := range []upstream.TLSMode{upstream.TLSStartTLS, upstream.TLSImplicit} {
 		t.Run(string(mode), func(t *testing.T) {
 			u, p := newUpstream(t), newPair(t, mode)
 			c := newGuard(t, u, p.on).dial()
-			if mode == TLSImplicit {
+			if mode == upstream.TLSImplicit {
 				c.handshake(p.config())
 			}
 			c.want("220")
-			if mode == TLSStartTLS {
+			if mode == upstream.TLSStartTLS {
 				if got := c.cmd("EHLO client.test", "250"); got != "250-localhost\n250-PIPELINING\n250-ENHANCEDSTATUSCODES\n250 STARTTLS" {
 					t.Errorf("before TLS it announces %q", got)
 				}
@@ -110,7 +112,7 @@ func TestAMessagePassesThroughClientTLS(t *testing.T) {
 }
 
 func TestNothingButAGreetingIsTakenBeforeSTARTTLS(t *testing.T) {
-	u, p := newUpstream(t), newPair(t, TLSStartTLS)
+	u, p := newUpstream(t), newPair(t, upstream.TLSStartTLS)
 	g := newGuard(t, u, p.on)
 	c := g.dial()
 	c.want("220")
@@ -129,7 +131,7 @@ func TestNothingButAGreetingIsTakenBeforeSTARTTLS(t *testing.T) {
 }
 
 func TestWhatComesBehindSTARTTLSInTheClearIsNeverRun(t *testing.T) {
-	u, p := newUpstream(t), newPair(t, TLSStartTLS)
+	u, p := newUpstream(t), newPair(t, upstream.TLSStartTLS)
 	g := newGuard(t, u, p.on)
 	c := g.dial()
 	c.want("220")
@@ -169,7 +171,7 @@ func TestWhatIsNotTLSOnATLSPortIsEnded(t *testing.T) {
 		"nothing":                   "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			u, p := newUpstream(t), newPair(t, TLSImplicit)
+			u, p := newUpstream(t), newPair(t, upstream.TLSImplicit)
 			g := newGuard(t, u, p.on, func(s *setup) { s.limits.Idle = 300 * time.Millisecond })
 			c := g.dial()
 			start := time.Now()
@@ -186,7 +188,7 @@ func TestWhatIsNotTLSOnATLSPortIsEnded(t *testing.T) {
 }
 
 func TestAPortThatIsOnlyLookedAtIsNoFault(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	conn, err := g.tryDial()
 	if err != nil {
@@ -202,7 +204,7 @@ func TestAPortThatIsOnlyLookedAtIsNoFault(t *testing.T) {
 }
 
 func TestAStopDoesNotWaitForAHandshake(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	c := g.dial()
 	start := time.Now()
@@ -216,7 +218,7 @@ func TestAStopDoesNotWaitForAHandshake(t *testing.T) {
 }
 
 func TestOldTLSVersionsAreRefused(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	for version, taken := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		config := p.config()
@@ -228,7 +230,7 @@ func TestOldTLSVersionsAreRefused(t *testing.T) {
 }
 
 func TestAClientThatDistrustsTheCertificateIsLogged(t *testing.T) {
-	p, other := newPair(t, TLSImplicit), newPair(t, TLSImplicit)
+	p, other := newPair(t, upstream.TLSImplicit), newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	c := g.dial()
 	if err := tls.Client(c.conn, other.config()).Handshake(); err == nil {
@@ -241,7 +243,7 @@ func TestAClientThatDistrustsTheCertificateIsLogged(t *testing.T) {
 }
 
 func TestAReplacedCertificateIsUsedByTheNextHandshake(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	old := p.config()
 	g.dial().handshake(old)
@@ -250,7 +252,7 @@ func TestAReplacedCertificateIsUsedByTheNextHandshake(t *testing.T) {
 
 	// A pair that does not fit together keeps the one that did.
 	fitting := p.config()
-	half := newPair(t, TLSImplicit)
+	half := newPair(t, upstream.TLSImplicit)
 	if err := os.Rename(half.CertFile, p.CertFile); err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +277,7 @@ func TestAReplacedCertificateIsUsedByTheNextHandshake(t *testing.T) {
 }
 
 func TestACertificateThatIsGoneIsToldOf(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, newUpstream(t), p.on)
 	if err := errors.Join(os.Remove(p.CertFile), os.Remove(p.KeyFile)); err != nil {
 		t.Fatal(err)
@@ -288,7 +290,7 @@ func TestACertificateThatIsGoneIsToldOf(t *testing.T) {
 }
 
 func TestACertificateThatCannotBeReadIsNoStart(t *testing.T) {
-	p := newPair(t, TLSImplicit)
+	p := newPair(t, upstream.TLSImplicit)
 	if err := os.Remove(p.KeyFile); err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +326,7 @@ func TestWhatIsOfferedDependsOnWhoCanReadIt(t *testing.T) {
 		{secure, offers, []string{"REQUIRETLS", "AUTH PLAIN SCRAM-SHA-1"}},
 		{secure, []string{"NOTHING"}, nil},
 	} {
-		u, p := newUpstream(t), newPair(t, TLSImplicit)
+		u, p := newUpstream(t), newPair(t, upstream.TLSImplicit)
 		u.caps = append([]string{"8BITMIME"}, tc.offer...)
 		change := func(*setup) {}
 		switch tc.client {
@@ -362,7 +364,7 @@ func TestAMessageThatBreaksOffWithinTLSIsNeverFinished(t *testing.T) {
 		"the wire, cut": func(_ *client, wire net.Conn) { wire.Close() }, // no close_notify
 	} {
 		t.Run(name, func(t *testing.T) {
-			u, p := newUpstream(t), newPair(t, TLSImplicit)
+			u, p := newUpstream(t), newPair(t, upstream.TLSImplicit)
 			g := newGuard(t, u, p.on)
 			c := g.dial()
 			wire := c.conn

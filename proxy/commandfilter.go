@@ -14,7 +14,7 @@ import (
 // here. The line that goes upstream is the client's, and what is wrong with it
 // is the upstream's to say.
 func (s *session) Command(line []byte) []byte {
-	if s.farewell.code != 0 && !isVerb(line, "QUIT") {
+	if s.farewell.Code != 0 && !isVerb(line, "QUIT") {
 		s.w.EndWith(s.referAnew(s.farewell, ""))
 		return nil
 	}
@@ -115,7 +115,7 @@ func (s *session) Replied(said []byte, answered bool) {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false
 	case !answered && bytes.HasPrefix(said, []byte("50")):
-		s.w.Answer(s.refer(newReply([]byte(outOfOrder[verb]))).raw)
+		s.w.Answer(s.refer(newReply([]byte(outOfOrder[verb]))).Raw)
 		s.w.Wrong()
 	case verb == "EHLO" && s.caps != nil:
 		s.w.Answer(s.ehloReply())

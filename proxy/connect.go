@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"strconv"
+
+	"sendguard/proxy/upstream"
 )
 
 // Where the client's own login does not go upstream, a connection there is no
@@ -20,24 +22,24 @@ func (s *session) renewable() bool { return !s.dialer.Relay }
 // Where it fails the fault is counted, and the error says what to answer.
 func (s *session) connect() error {
 	if s.renewable() {
-		if u := s.pool.take(s.helo.name); u != nil {
-			s.opened(u.socket)
-			if u.alive() {
+		if u := s.pool.Take(s.helo.Name); u != nil {
+			s.opened(u.Socket())
+			if u.Alive() {
 				s.up = u
 				s.metrics.reused(s.Name)
 				return nil
 			}
-			u.close()
+			u.Close()
 		}
 	}
 	return s.connectAnew()
 }
 
 func (s *session) connectAnew() error {
-	up, err := s.dialer.dial(s.ctx, s.helo, s.opened)
+	up, err := s.dialer.Dial(s.ctx, s.helo, s.opened)
 	s.metrics.connected(s.Name, err)
-	if d := (*dialError)(nil); errors.As(err, &d) {
-		s.faultDetail(fault(d.kind), s.dialer.Address+": "+d.Error())
+	if d := (*upstream.DialError)(nil); errors.As(err, &d) {
+		s.faultDetail(fault(d.Kind), s.dialer.Address+": "+d.Error())
 	}
 	s.up = up
 	return err
@@ -46,11 +48,11 @@ func (s *session) connectAnew() error {
 // beginTransaction sends MAIL upstream. A connection that is gone is replaced, for
 // nothing of the transaction was answered yet; once, and by a new one.
 func (s *session) beginTransaction() (reply, error) {
-	if !s.renewable() || s.up.inTransaction() { // MAIL within a transaction is for the upstream to refuse
+	if !s.renewable() || s.up.InTransaction() { // MAIL within a transaction is for the upstream to refuse
 		return s.ask("mail", s.w.Line)
 	}
 	s.w.Flush()
-	if s.up != nil && s.up.alive() {
+	if s.up != nil && s.up.Alive() {
 		if r, err := s.ask("mail", s.w.Line); !isGone(r, err) {
 			return r, err
 		}
@@ -59,7 +61,7 @@ func (s *session) beginTransaction() (reply, error) {
 	if err := s.connectAnew(); err != nil {
 		return reply{}, err
 	}
-	if offersLess(s.up.offers(), s.caps) {
+	if offersLess(s.up.Offers(), s.caps) {
 		return ownReply(replyOffersLess), nil
 	}
 	return s.ask("mail", s.w.Line)
@@ -68,7 +70,7 @@ func (s *session) beginTransaction() (reply, error) {
 // isGone reports whether the answer to MAIL is that the upstream is gone, or
 // going.
 func isGone(r reply, err error) bool {
-	return r.code == 421 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	return r.Code == 421 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // offersLess reports whether an upstream lacks something that was announced to
@@ -87,14 +89,14 @@ func offersLess(now, announced map[string]string) bool {
 
 // giveBack keeps the session's connection upstream for another session, or
 // takes leave of the upstream.
-func (s *session) giveBack(u *upstream) {
+func (s *session) giveBack(u *upstream.Conn) {
 	switch {
-	case !s.renewable() || !s.pool.wants(u):
-		u.quit()
-	case !u.reset():
-		u.close()
+	case !s.renewable() || !s.pool.Wants(u):
+		u.Quit()
+	case !u.Reset():
+		u.Close()
 	default:
 		s.opened(nil)
-		s.pool.put(u)
+		s.pool.Put(u)
 	}
 }

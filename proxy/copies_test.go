@@ -1,10 +1,7 @@
 package proxy
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -193,36 +190,6 @@ func TestALongRunEndsAndTheNextTryGoesOn(t *testing.T) {
 		t.Error(r)
 	}
 	s.want(t, to, 1)
-}
-
-// TestTheCommandsOfACopyHaveOneTimeOut: four that are slow would hold the client up
-// for four times what it waits.
-func TestTheCommandsOfACopyHaveOneTimeOut(t *testing.T) {
-	const slow = 200 * time.Millisecond // an answer
-	for _, pipelining := range []bool{true, false} {
-		here, there := net.Pipe()
-		defer here.Close()
-		served := make(chan struct{})
-		go func() {
-			defer close(served)
-			defer there.Close()
-			r := bufio.NewReader(there)
-			for _, answer := range []string{"250", "250", "250", "354"} {
-				r.ReadSlice('\n')
-				<-time.After(slow)
-				if _, err := io.WriteString(there, answer+" ok\r\n"); err != nil {
-					return
-				}
-			}
-		}()
-		u := &upstream{conn: here, socket: here, r: bufio.NewReader(here), wait: Timeouts{Stall: patience, Reply: patience}, replied: func(string, int) {}}
-		flight := []command{{"rset", []byte("RSET\r\n")}, {"mail", []byte("MAIL FROM:<>\r\n")}, {"rcpt", []byte("RCPT TO:<a@b>\r\n")}, {"data", []byte("DATA\r\n")}}
-		if r, err := u.fly(flight, pipelining, 2*slow); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("pipelining %v: %q %v", pipelining, r.raw, err)
-		}
-		here.Close()
-		<-served
-	}
 }
 
 func TestAClientThatLeavesBeforeTheAnswerFindsItsSendDone(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 )
 
 // exhaust leaves this process no file descriptor. free gives some back; the end of
@@ -46,7 +47,7 @@ func exhaust(t *testing.T) (free func(n int)) {
 	})
 	for {
 		f, err := os.Open(os.DevNull)
-		if outOfDescriptors(err) {
+		if upstream.OutOfDescriptors(err) {
 			return free
 		}
 		if err != nil {
@@ -157,7 +158,7 @@ func TestALoginThatNoDescriptorIsLeftToCheckIsNoWrongPassword(t *testing.T) {
 }
 
 func TestACertificateIsReadAgainOnceThereAreDescriptors(t *testing.T) {
-	p := newPair(t, TLSStartTLS)
+	p := newPair(t, upstream.TLSStartTLS)
 	g := newGuard(t, newUpstream(t), p.on)
 	was := p.config()
 	c := g.dial()

@@ -43,14 +43,14 @@ func (s *session) reference() string {
 // a line in the log: each that is to be tried again, a login that failed, and all
 // refusals from MAIL on. A syntax error before that is only counted.
 func (s *session) refer(r reply) reply {
-	if !r.own || r.code < 400 || r.code >= 500 && r.code != codeLoginFailed && !s.mailBegun {
+	if !r.own || r.Code < 400 || r.Code >= 500 && r.Code != codeLoginFailed && !s.mailBegun {
 		return r
 	}
-	code, _ := r.enhanced()
+	code, _ := r.Enhanced()
 	if !s.event.logged {
 		s.logEvent(slog.LevelInfo, "refused", "reply", code)
 	}
-	r.raw = fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.raw, wire.CRLF), s.reference())
+	r.Raw = fmt.Appendf(nil, "%s (ref %s)\r\n", bytes.TrimSuffix(r.Raw, wire.CRLF), s.reference())
 	r.own = false
 	return r
 }
@@ -65,7 +65,7 @@ func (s *session) referAnew(r reply, f fault) []byte {
 	if f != "" {
 		s.fault(f)
 	}
-	return s.refer(r).raw
+	return s.refer(r).Raw
 }
 
 // refuseRecipient is for those beyond the limit. All of a transaction are one event:

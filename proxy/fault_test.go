@@ -13,6 +13,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // A misdeed is what an upstream does once, instead of giving its answer.
@@ -124,7 +126,7 @@ func misdeeds() (all []*misdeed) {
 // try again as it would. With -v it prints the table of what became of each.
 func TestAnUpstreamThatDoesWrongOnceLosesAndDoublesNothing(t *testing.T) {
 	roots, cert := certificate(t, "127.0.0.1", tomorrow())
-	own := newPair(t, TLSStartTLS)
+	own := newPair(t, upstream.TLSStartTLS)
 	rows := make([]string, len(misdeeds()))
 	var wg sync.WaitGroup
 	places := make(chan struct{}, atOnce)
@@ -141,7 +143,7 @@ func TestAnUpstreamThatDoesWrongOnceLosesAndDoublesNothing(t *testing.T) {
 				g := newGuard(t, u, m.setup, func(s *setup) {
 					if m.mode == "tls" {
 						own.on(s)
-						s.upstream.TLS, s.upstream.RootCAs = TLSStartTLS, roots
+						s.upstream.TLS, s.upstream.RootCAs = upstream.TLSStartTLS, roots
 					}
 				})
 				rows[i] = m.check(g, u, own)

@@ -23,6 +23,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -332,7 +333,7 @@ type setup struct {
 	listen   string
 	settings policy.Settings
 	limits   Limits
-	upstream Upstream
+	upstream upstream.Server
 	state    string       // of unfinished sends
 	route    func(*Route) // adjusts how clients are received
 	users    string       // file
@@ -345,7 +346,7 @@ func defaults(address string) setup {
 		settings: policy.Settings{Limits: policy.Limits{policy.External: 10, policy.Organisations: policy.Unlimited, policy.Total: policy.Unlimited}, Action: policy.Reject, Override: true, StripBcc: true, BareNewline: policy.RejectBare},
 		limits: Limits{Connections: 1000, ConnectionsPerClient: 1000, Recipients: 1000, HeaderBytes: 1 << 20, LineBytes: 1 << 17,
 			BufferBytes: 1 << 28, Idle: patience, Stall: patience, Connect: patience, UpstreamReply: patience, TimeBudget: patience},
-		upstream: Upstream{Address: address, TLS: TLSNone, Relay: true},
+		upstream: upstream.Server{Address: address, TLS: upstream.TLSNone, Relay: true},
 		state:    "memory",
 		route:    func(*Route) {},
 	}
@@ -576,4 +577,10 @@ const (
 	smallPiece       = 32 << 10  // what a message is read with at first
 	largePiece       = 256 << 10 // and then
 	spoolMemory      = 1 << 20   // what of a message that is held stays in memory
+)
+
+// What the tests know of the way upstream.
+const (
+	maxUnproductive = 20       // commands without a message, on a connection that is kept
+	maxReply        = 64 << 10 // bytes
 )

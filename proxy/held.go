@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -64,7 +65,7 @@ func (m *passage) holdBody(held *wire.Spool) (r reply, stop bool) {
 // notHeld stops a message that there is no room for. That is neither the client's
 // fault nor one of its limits.
 func (m *passage) notHeld(err error) reply {
-	if outOfDescriptors(err) {
+	if upstream.OutOfDescriptors(err) {
 		m.fault(faultDescriptors)
 		return m.finish(outcomeUpstreamFailed, ownReply(replyNoDescriptors))
 	}
@@ -77,15 +78,15 @@ func (m *passage) notHeld(err error) reply {
 // 4.5.3.2.7), and a client may be silent for the stall limit, three of them. One
 // that does not answer is left: its answer would come too late.
 func (m *passage) keepAwake() {
-	if m.up != nil && m.up.quiet() > m.limits.Stall/3 && !m.up.agrees("noop", "NOOP\r\n") {
+	if m.up != nil && m.up.Quiet() > m.limits.Stall/3 && !m.up.Agrees("noop", "NOOP\r\n") {
 		m.hangUp()
 	}
 }
 
 // writeHeld sends a message that is held. The client's own final dot has come.
 func (m *passage) writeHeld(start []byte, held *wire.Spool) error {
-	if err := m.up.writeMessage(start); err != nil {
+	if err := m.up.WriteMessage(start); err != nil {
 		return err
 	}
-	return held.CopyTo(m.up.writeMessage, m.body.Buffer())
+	return held.CopyTo(m.up.WriteMessage, m.body.Buffer())
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"sendguard/proxy/upstream"
+
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 )
@@ -74,7 +76,7 @@ func listenForStatus(addr string) (net.Listener, error) {
 
 func (l *statusListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if !outOfDescriptors(err) {
+	if !upstream.OutOfDescriptors(err) {
 		return conn, err
 	}
 	lent, none := l.kept.accept(l.Listener)
@@ -108,7 +110,7 @@ func (s *Status) Addr() net.Addr { return s.listener.Addr() }
 // answered before ctx ends.
 func (s *Status) CheckAlive(ctx context.Context) error {
 	_, err := ask(ctx, s.Addr().String(), "/livez")
-	if outOfDescriptors(err) { // for the question: that says nothing of the answer
+	if upstream.OutOfDescriptors(err) { // for the question: that says nothing of the answer
 		return nil
 	}
 	return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // A hugeServer is an upstream that keeps nothing but the size and a checksum of
@@ -131,7 +133,7 @@ func memory() int64 {
 // with SENDGUARD_GIGABYTE in the environment all have 1 GB.
 func TestHugeMessagesNeedLittleMemory(t *testing.T) {
 	piece := strings.Repeat("x", 1<<16)
-	own, both := newPair(t, TLSImplicit), people(2)
+	own, both := newPair(t, upstream.TLSImplicit), people(2)
 	for _, tc := range []struct {
 		name   string
 		size   int

@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"errors"
+
+	"sendguard/proxy/upstream"
 )
 
 // What a client says between messages: RSET and NOOP, by which it also asks
@@ -15,20 +17,20 @@ import (
 // transaction does not reach it: it may be another client's next.
 func (s *session) relayIdle(verb string, line []byte) []byte {
 	r := ownReply(replyOK)
-	if s.up != nil && !s.mustLogIn() && (!s.renewable() || s.up.inTransaction()) {
+	if s.up != nil && !s.mustLogIn() && (!s.renewable() || s.up.InTransaction()) {
 		var err error
-		if r, err = s.ask(metricName[verb], line); err == nil && r.code < 400 && !r.ok() {
-			err = errProtocol
+		if r, err = s.ask(metricName[verb], line); err == nil && r.Code < 400 && !r.OK() {
+			err = upstream.ErrProtocol
 		}
 		if err != nil {
 			r = s.lost(err, replyLost)
 		}
 	}
-	if verb == "RSET" && r.ok() {
-		s.w.Answer(r.raw)
+	if verb == "RSET" && r.OK() {
+		s.w.Answer(r.Raw)
 		return []byte(forLibrary[verb])
 	}
-	s.w.Say(s.refer(r).raw)
+	s.w.Say(s.refer(r).Raw)
 	return nil
 }
 
@@ -54,41 +56,41 @@ func (s *session) verify() {
 // changed.
 func (s *session) greetAgain(verb string, line []byte) []byte {
 	as := greetingOf(verb, line)
-	if as.name == "" {
+	if as.Name == "" {
 		s.refuse(replyNoName)
 		return nil
 	}
 	if s.up != nil && !s.renewable() {
 		s.w.Flush()
-		err := s.up.greet(as)
+		err := s.up.Greet(as)
 		if err != nil {
 			s.greetingFailed(err)
 			return nil
 		}
-		s.caps = s.up.offers()
+		s.caps = s.up.Offers()
 	}
 	s.helo = as
 	return []byte(forLibrary[verb])
 }
 
 // greetingOf takes the name out of EHLO or HELO.
-func greetingOf(verb string, line []byte) greeting {
+func greetingOf(verb string, line []byte) upstream.Greeting {
 	name := bytes.TrimSpace(line)[len(verb):]
-	return greeting{name: string(bytes.TrimSpace(name)), helo: verb == "HELO"}
+	return upstream.Greeting{Name: string(bytes.TrimSpace(name)), HELO: verb == "HELO"}
 }
 
 func (s *session) greetingFailed(err error) {
 	if !refusesGreeting(err) {
-		s.w.Say(s.refer(s.lost(err, replyLost)).raw)
+		s.w.Say(s.refer(s.lost(err, replyLost)).Raw)
 		return
 	}
 	s.w.Wrong()
-	s.w.Say(errorReply(err, "", "").raw)
+	s.w.Say(errorReply(err, "", "").Raw)
 }
 
 // refusesGreeting reports whether the upstream is there, but does not like to be
 // greeted so. The client may try another name, or HELO, as it would without us.
 func refusesGreeting(err error) bool {
-	r := (*refusal)(nil)
-	return errors.As(err, &r) && r.toGreeting && r.code != 421
+	r := (*upstream.Refusal)(nil)
+	return errors.As(err, &r) && r.ToGreeting && r.Code != 421
 }

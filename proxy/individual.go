@@ -10,6 +10,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -23,9 +24,9 @@ type run struct {
 	send       *unfinished.Send
 	begun      time.Time
 
-	sent int           // recipients that have a copy, of this try or an earlier one
-	left []serverReply // why others have none
-	over string        // why the run ended before all were tried
+	sent int              // recipients that have a copy, of this try or an earlier one
+	left []upstream.Reply // why others have none
+	over string           // why the run ended before all were tried
 }
 
 // A recipient is one RCPT command that the upstream accepted.
@@ -78,11 +79,11 @@ func (m *passage) reconnect() (r reply, stop bool) {
 		err = m.connectAnew()
 	}
 	switch {
-	case errors.Is(err, errNoDescriptors):
+	case errors.Is(err, upstream.ErrNoDescriptors):
 		r = ownReply(replyNoDescriptors)
 	case err != nil:
-		r = ownReply(replyLostInMessage, m.dialer.host(), "connection lost")
-	case offersLess(m.up.offers(), m.caps): // it would refuse what the client's commands have
+		r = ownReply(replyLostInMessage, m.dialer.Host(), "connection lost")
+	case offersLess(m.up.Offers(), m.caps): // it would refuse what the client's commands have
 		r = ownReply(replyOffersLess)
 	default:
 		return reply{}, false
@@ -168,7 +169,7 @@ func (r *run) sendCopy(to recipient) {
 		r.over = r.trouble(err)
 		r.lost(err, replyLostInMessage)
 		return
-	case said.ok():
+	case said.OK():
 		r.count(copyAccepted)
 		r.sent++
 		r.remember(to)
@@ -176,8 +177,8 @@ func (r *run) sendCopy(to recipient) {
 	}
 	r.count(copyRefused)
 	r.left = append(r.left, said)
-	if said.code == 421 {
-		_, r.over = said.enhanced()
+	if said.Code == 421 {
+		_, r.over = said.Enhanced()
 		r.hangUp()
 	}
 }
@@ -215,28 +216,28 @@ func stateFault(err error) string {
 
 // transact is one transaction (RFC 5321 section 3.3) with all commands in one
 // flight. It returns the reply to the message, or the refusal before it.
-func (r *run) transact(to recipient) (serverReply, error) {
-	flight := []command{{"mail", r.mailLine}, {"rcpt", to.line}, {"data", []byte("DATA\r\n")}}
-	if r.up.inTransaction() {
-		flight = append([]command{{"rset", []byte("RSET\r\n")}}, flight...)
+func (r *run) transact(to recipient) (upstream.Reply, error) {
+	flight := []upstream.Command{{Name: "mail", Line: r.mailLine}, {Name: "rcpt", Line: to.line}, {Name: "data", Line: []byte("DATA\r\n")}}
+	if r.up.InTransaction() {
+		flight = append([]upstream.Command{{Name: "rset", Line: []byte("RSET\r\n")}}, flight...)
 	}
-	said, err := r.up.fly(flight, r.up.pipelines(), r.patience())
-	if err != nil || said.code != 354 {
+	said, err := r.up.Fly(flight, r.up.Pipelines(), r.patience())
+	if err != nil || said.Code != 354 {
 		return said, err
 	}
 	header, start := r.verdict.CopyFor(to.path)
 	if err := r.writeHeld(wire.Stuff(slices.Concat(header, start)), r.held); err != nil {
-		return serverReply{}, err
+		return upstream.Reply{}, err
 	}
-	last, err := r.up.messageReply()
-	r.trace("upstream", "command", "message", "reply", last.code)
+	last, err := r.up.MessageReply()
+	r.trace("upstream", "command", "message", "reply", last.Code)
 	return last, err
 }
 
 // patience is how long the upstream may think about the commands of a copy: it
 // has nothing of the message yet, so nothing is lost if it does not answer.
 func (r *run) patience() time.Duration {
-	return min(max(r.timeLeft(), lastWordTime), r.limits.UpstreamReply)
+	return min(max(r.timeLeft(), upstream.LastWordTime), r.limits.UpstreamReply)
 }
 
 // forget ends the memory of the send where every recipient has a copy, when the
@@ -269,8 +270,8 @@ func (r *run) endSend(end func(context.Context) error) {
 // result is what the client is told.
 func (r *run) result() reply {
 	all, why := len(r.recipients), r.over
-	if again := slices.IndexFunc(r.left, func(said serverReply) bool { return said.code < 500 }); why == "" && again >= 0 {
-		_, why = r.left[again].enhanced()
+	if again := slices.IndexFunc(r.left, func(said upstream.Reply) bool { return said.Code < 500 }); why == "" && again >= 0 {
+		_, why = r.left[again].Enhanced()
 	}
 	switch {
 	case r.sent == all && r.over == "": // where the last copy was not noted, the send is unfinished
@@ -278,19 +279,19 @@ func (r *run) result() reply {
 	case why != "":
 		return r.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))
 	}
-	code, words := r.left[0].enhanced()
+	code, words := r.left[0].Enhanced()
 	return r.finish(outcomeRefusedByUpstream, ownReply(replyNoMoreCopies, code, r.sent, all, words))
 }
 
 // trouble is the upstream's last word, or what went wrong with it.
 func (r *run) trouble(err error) string {
-	if said := (*refusal)(nil); errors.As(err, &said) {
-		_, words := said.enhanced()
+	if said := (*upstream.Refusal)(nil); errors.As(err, &said) {
+		_, words := said.Enhanced()
 		return words
 	}
 	if text, isSpool := spoolFault(err); isSpool {
 		return text
 	}
 	_, text := upstreamFault(err)
-	return "trouble with " + r.dialer.host() + ": " + text
+	return "trouble with " + r.dialer.Host() + ": " + text
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // guardMechanisms are the ways to log in at sendguard itself: those that show
@@ -67,7 +69,7 @@ func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 	l.w.Flush()
 	ok, err := l.users.check(l.ctx, name, password)
 	switch {
-	case outOfDescriptors(err):
+	case upstream.OutOfDescriptors(err):
 		l.fault(faultDescriptors)
 		return nil, false, l.answer(ownReply(replyNoDescriptors))
 	case err != nil:
@@ -103,7 +105,7 @@ func (s *Server) usersOf(r Route) *users {
 		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", text)
 	}
 	u, err := newUsers(r.UsersFile, s.checks, func(err error) bool {
-		if outOfDescriptors(err) { // what it said before may be wrong by now, and the reason soon be gone
+		if upstream.OutOfDescriptors(err) { // what it said before may be wrong by now, and the reason soon be gone
 			return false
 		}
 		log(err)

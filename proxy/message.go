@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -112,15 +113,15 @@ func (m *passage) openData() (r reply, ok bool) {
 	switch {
 	case err != nil:
 		return m.upstreamLost(err), false
-	case r.code >= 400:
-		if r.code == 421 {
+	case r.Code >= 400:
+		if r.Code == 421 {
 			m.hangUp()
 		}
 		return m.finish(outcomeRefusedByUpstream, r), false
-	case r.code != 354:
-		return m.upstreamLost(errProtocol), false
+	case r.Code != 354:
+		return m.upstreamLost(upstream.ErrProtocol), false
 	}
-	if err := m.up.inStep(); err != nil {
+	if err := m.up.InStep(); err != nil {
 		return m.upstreamLost(err), false
 	}
 	return r, true
@@ -139,7 +140,7 @@ func (m *passage) send() reply {
 		if m.last {
 			m.piece = append(m.piece, wire.FinalDot...) // the client's own has come
 		}
-		if err := m.up.writeMessage(m.piece); err != nil {
+		if err := m.up.WriteMessage(m.piece); err != nil {
 			return m.upstreamLost(err)
 		}
 		if m.last {
@@ -164,7 +165,7 @@ func paths(rcpts []recipient) []string {
 
 // breakOff has the upstream not take for finished what it has of the message.
 func (m *passage) breakOff() {
-	if m.up.inMessage() {
+	if m.up.InMessage() {
 		m.hangUp()
 	}
 }
@@ -172,17 +173,17 @@ func (m *passage) breakOff() {
 // lastReply waits for what the upstream says to the whole message. From here
 // on only it knows whether the message was taken (RFC 1047).
 func (m *passage) lastReply() reply {
-	r, err := m.up.messageReply()
-	m.trace("upstream", "command", "message", "reply", r.code)
+	r, err := m.up.MessageReply()
+	m.trace("upstream", "command", "message", "reply", r.Code)
 	if err != nil {
 		m.outcome = outcomeUpstreamFailed
 		return m.lost(err, replyUnknown)
 	}
-	if r.code == 421 {
+	if r.Code == 421 {
 		m.hangUp()
 	}
 	m.outcome = outcomeAccepted
-	if !r.ok() {
+	if !r.OK() {
 		m.outcome = outcomeRefusedByUpstream
 		m.logAdvice(r)
 	}
@@ -210,7 +211,7 @@ func (m *passage) overLimit(f fault, r reply) reply {
 // upstreamLost stops a message that cannot be sent on.
 func (m *passage) upstreamLost(err error) reply {
 	o := outcomeUpstreamFailed
-	if errors.As(err, new(*refusal)) {
+	if errors.As(err, new(*upstream.Refusal)) {
 		o = outcomeRefusedByUpstream
 	}
 	return m.finish(o, m.lost(err, replyLostInMessage))

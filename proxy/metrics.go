@@ -12,21 +12,22 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 )
 
 // A fault is what went wrong in a session, as the metrics name it.
 type fault string
 
 const (
-	faultConnect           fault = fault(kindConnect)
-	faultTLS               fault = fault(kindTLS)
-	faultProtocol          fault = fault(kindProtocol)
-	faultLoop              fault = fault(kindLoop)
-	faultLogin             fault = fault(kindLogin) // sendguard's own
-	faultToken             fault = fault(kindToken) // there is none
-	faultClientLogin       fault = "client_login"   // one that sendguard checks
-	faultUpstreamTimeout   fault = fault(kindTimeout)
-	faultUpstreamClosed    fault = fault(kindClosed)
+	faultConnect           fault = fault(upstream.KindConnect)
+	faultTLS               fault = fault(upstream.KindTLS)
+	faultProtocol          fault = fault(upstream.KindProtocol)
+	faultLoop              fault = fault(upstream.KindLoop)
+	faultLogin             fault = fault(upstream.KindLogin) // sendguard's own
+	faultToken             fault = fault(upstream.KindToken) // there is none
+	faultClientLogin       fault = "client_login"            // one that sendguard checks
+	faultUpstreamTimeout   fault = fault(upstream.KindTimeout)
+	faultUpstreamClosed    fault = fault(upstream.KindClosed)
 	faultClientGone        fault = "client_gone"
 	faultClientTimeout     fault = "client_timeout"
 	faultLineEnds          fault = "line_ends" // of a message, so that it has no end
@@ -48,7 +49,7 @@ const (
 	faultPanic             fault = "panic"
 	faultState             fault = "state" // of unfinished sends
 	faultSpool             fault = "spool"
-	faultDescriptors       fault = fault(kindDescriptors) // none is left
+	faultDescriptors       fault = fault(upstream.KindDescriptors) // none is left
 )
 
 var faults = []fault{
@@ -202,9 +203,9 @@ func (m *Metrics) replied(route, command string, code int) {
 func (m *Metrics) connected(route string, err error) {
 	result := "ok"
 	switch {
-	case errors.Is(err, errNoDescriptors): // nothing was tried
+	case errors.Is(err, upstream.ErrNoDescriptors): // nothing was tried
 		return
-	case errors.As(err, new(*refusal)), errors.Is(err, errLoginRefused):
+	case errors.As(err, new(*upstream.Refusal)), errors.Is(err, upstream.ErrLoginRefused):
 		result = "refused"
 	case err != nil:
 		result = "failed"

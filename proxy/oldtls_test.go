@@ -9,11 +9,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"sendguard/proxy/upstream"
 )
 
 // An oldServer is an upstream whose TLS is old, and counts the handshakes that are
 // begun there.
-func oldServer(t *testing.T, mode TLSMode, is *tls.Config) (u *upstreamServer, trust func(*setup), handshakes *atomic.Int32) {
+func oldServer(t *testing.T, mode upstream.TLSMode, is *tls.Config) (u *upstreamServer, trust func(*setup), handshakes *atomic.Int32) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -27,7 +29,7 @@ func oldServer(t *testing.T, mode TLSMode, is *tls.Config) (u *upstreamServer, t
 		return nil, nil
 	}
 	u = newUpstream(t)
-	u.tls, u.implicit = is, mode == TLSImplicit
+	u.tls, u.implicit = is, mode == upstream.TLSImplicit
 	return u, func(s *setup) {
 		s.upstream.TLS, s.upstream.RootCAs = mode, roots
 	}, handshakes
@@ -60,7 +62,7 @@ func oldServers() map[string]struct {
 }
 
 func TestAServerWithOldTLSIsNamedAndTakenOnlyWhereThatIsSet(t *testing.T) {
-	for _, mode := range []TLSMode{TLSStartTLS, TLSImplicit} {
+	for _, mode := range []upstream.TLSMode{upstream.TLSStartTLS, upstream.TLSImplicit} {
 		for name, tc := range oldServers() {
 			t.Run(string(mode)+" "+name, func(t *testing.T) {
 				u, trust, handshakes := oldServer(t, mode, tc.is)
@@ -79,7 +81,7 @@ func TestAServerWithOldTLSIsNamedAndTakenOnlyWhereThatIsSet(t *testing.T) {
 				}
 				s := defaults(u.listener.Addr().String())
 				trust(&s)
-				if _, err := Probe(context.Background(), s.upstream, s.limits.Timeouts()); err == nil || err.Error() != tc.words {
+				if _, err := upstream.Probe(context.Background(), s.upstream, s.limits.Timeouts()); err == nil || err.Error() != tc.words {
 					t.Errorf("the probe says %v", err)
 				}
 				commands, _, _ := u.got()
@@ -107,7 +109,7 @@ func TestOldTLSIsVerifiedAllTheSame(t *testing.T) {
 		if !tc.taken {
 			continue
 		}
-		u, trust, _ := oldServer(t, TLSStartTLS, tc.is)
+		u, trust, _ := oldServer(t, upstream.TLSStartTLS, tc.is)
 		c := newGuard(t, u, trust, func(s *setup) { s.upstream.TLSCompatibility, s.upstream.ServerName = true, "other.test" }).dial()
 		c.want("220")
 		c.send("EHLO client.test\r\n")
@@ -118,12 +120,12 @@ func TestOldTLSIsVerifiedAllTheSame(t *testing.T) {
 }
 
 func TestNewTLSIsPreferredWhereOldIsTaken(t *testing.T) {
-	u, trust, _ := oldServer(t, TLSStartTLS, &tls.Config{MinVersion: tls.VersionTLS10})
+	u, trust, _ := oldServer(t, upstream.TLSStartTLS, &tls.Config{MinVersion: tls.VersionTLS10})
 	g := newGuard(t, u, trust, func(s *setup) { s.upstream.TLSCompatibility = true })
 	s := defaults(u.listener.Addr().String())
 	trust(&s)
 	s.upstream.TLSCompatibility = true
-	if offers, err := Probe(t.Context(), s.upstream, s.limits.Timeouts()); err != nil || !strings.HasPrefix(offers, "TLS 1.3; ") {
+	if offers, err := upstream.Probe(t.Context(), s.upstream, s.limits.Timeouts()); err != nil || !strings.HasPrefix(offers, "TLS 1.3; ") {
 		t.Errorf("%q, %v", offers, err)
 	}
 	g.greeted().message(plain, "250")
@@ -131,7 +133,7 @@ func TestNewTLSIsPreferredWhereOldIsTaken(t *testing.T) {
 
 // TestAServerThatHangsUpIsAskedOnce: it may do so for its TLS, or for anything.
 func TestAServerThatHangsUpInTheHandshakeIsAskedOnce(t *testing.T) {
-	u, trust, _ := oldServer(t, TLSImplicit, &tls.Config{})
+	u, trust, _ := oldServer(t, upstream.TLSImplicit, &tls.Config{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // withReuse keeps connections to an upstream that wants no login.
@@ -39,12 +41,12 @@ func numbered(n int) string { return strings.Replace(plain, "hello", fmt.Sprint(
 
 func TestAConnectionIsReusedByTheNextSession(t *testing.T) {
 	roots, cert := certificate(t, "127.0.0.1", tomorrow())
-	for name, mode := range map[string]TLSMode{"in the clear": TLSNone, "starttls": TLSStartTLS, "implicit": TLSImplicit} {
+	for name, mode := range map[string]upstream.TLSMode{"in the clear": upstream.TLSNone, "starttls": upstream.TLSStartTLS, "implicit": upstream.TLSImplicit} {
 		t.Run(name, func(t *testing.T) {
 			u, server := newUpstream(t), &saslServer{username: "tim", password: rightPassword}
 			u.on = server.on
-			if mode != TLSNone {
-				u.tls, u.implicit = &tls.Config{Certificates: []tls.Certificate{cert}}, mode == TLSImplicit
+			if mode != upstream.TLSNone {
+				u.tls, u.implicit = &tls.Config{Certificates: []tls.Certificate{cert}}, mode == upstream.TLSImplicit
 			}
 			g := newGuard(t, u, withLogin(rightPassword, nil), func(s *setup) {
 				s.upstream.MaxIdle, s.upstream.TLS, s.upstream.RootCAs = 4, mode, roots
@@ -346,55 +348,6 @@ func TestANewConnectionThatOffersLess(t *testing.T) {
 		if commands, _, _ := u.got(); count(commands, "MAIL") != 0 {
 			t.Errorf("upstream was sent %q", commands)
 		}
-	}
-}
-
-// kept returns the connection that the pool took last.
-func (g *guard) kept() *upstream {
-	g.t.Helper()
-	p := g.routes[0].pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
-		g.t.Fatal("none was kept")
-	}
-	return p.idle[len(p.idle)-1]
-}
-
-func TestAConnectionThatRestedIsAskedAndAnOldOneIsRetired(t *testing.T) {
-	u := newUpstream(t)
-	g := newGuard(t, u, withReuse)
-	g.oneMessage(plain)
-	g.kept().spoke = time.Now().Add(-2 * restTime)
-	g.oneMessage(plain)
-	if commands, _, _ := u.got(); count(commands, "EHLO") != 1 || count(commands, "NOOP") != 1 {
-		t.Errorf("upstream was sent %q", commands)
-	}
-	g.kept().born = time.Now().Add(-2 * maxAge)
-	g.oneMessage(plain)
-	g.oneMessage(plain)
-	g.kept().transactions = maxTransactions
-	g.oneMessage(plain)
-	g.oneMessage(plain)
-	if commands, _, _ := u.got(); count(commands, "EHLO") != 3 {
-		t.Errorf("upstream was sent %q", commands)
-	}
-	g.routes[0].pool.retire(g.kept()) // as when nobody wants it for too long
-	if n := len(g.routes[0].pool.idle); n != 0 {
-		t.Errorf("%d are kept", n)
-	}
-	u.waitFor("the guard to take leave", func() bool { return count(u.commands, "QUIT") == 3 })
-}
-
-func TestAConnectionThatNoLongerAnswersIsReplaced(t *testing.T) {
-	u := newUpstream(t)
-	u.on = func(line string) string { return map[string]string{"NOOP": "hang"}[line] }
-	g := newGuard(t, u, withReuse, func(s *setup) { s.limits.UpstreamReply = 200 * time.Millisecond })
-	g.oneMessage(numbered(1))
-	g.kept().spoke = time.Now().Add(-2 * restTime)
-	g.oneMessage(numbered(2))
-	if commands, got, _ := u.got(); !slices.Equal(got, []string{numbered(1), numbered(2)}) || count(commands, "EHLO") != 2 {
-		t.Errorf("upstream got %q by %q", got, commands)
 	}
 }
 

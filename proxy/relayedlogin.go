@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"sendguard/proxy/upstream"
+
 	"github.com/emersion/go-sasl"
 )
 
@@ -34,7 +36,7 @@ func (s *session) AuthMechanisms() []string {
 	case !s.dialer.Relay || s.up == nil:
 		return nil
 	}
-	names := s.up.mechanisms()
+	names := s.up.Mechanisms()
 	if s.secured() {
 		names = withoutDowngrades(names, s.up)
 	}
@@ -52,7 +54,7 @@ func (s *session) Auth(string) (sasl.Server, error) {
 		return nil, s.wrong(replyNoAuth)
 	case !slices.Contains(offered, mechanism):
 		return nil, s.wrong(replyMechanism)
-	case s.users != nil && s.up.inTransaction(): // RFC 4954 section 4
+	case s.users != nil && s.up.InTransaction(): // RFC 4954 section 4
 		return nil, s.wrong(replyAuthInside)
 	}
 	s.auth.mechanism = mechanism
@@ -86,16 +88,16 @@ func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
 	answered := s.auth.responded || len(bytes.Fields(s.w.Line)) > 2
 	r, err := s.ask("auth", s.w.Line)
-	s.auth.open = err == nil && r.code == 334
-	s.auth.done = err == nil && s.up.letsIn(r.serverReply, answered)
-	if err == nil && !s.auth.open && !s.auth.done && r.code < 400 {
-		err = errProtocol
+	s.auth.open = err == nil && r.Code == 334
+	s.auth.done = err == nil && s.up.LetsIn(r.Reply, answered)
+	if err == nil && !s.auth.open && !s.auth.done && r.Code < 400 {
+		err = upstream.ErrProtocol
 	}
 	if err != nil {
 		return nil, false, s.answer(s.lost(err, replyLost))
 	}
-	if r.code >= 400 {
-		code, _ := r.enhanced()
+	if r.Code >= 400 {
+		code, _ := r.Enhanced()
 		s.journal.Info("the upstream refused a login", "mechanism", s.auth.mechanism, "reply", code)
 	}
 	return nil, s.auth.done, s.answer(r)

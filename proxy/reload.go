@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 )
 
 // A settings is what one configuration says, in service. It does not change: it
@@ -24,8 +25,8 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 	set := &settings{limits: limits, policy: p}
 	for _, r := range routes {
 		set.routes = append(set.routes, &route{
-			Route: r, Server: s, limits: &set.limits, pool: newPool(r.Upstream.MaxIdle), users: s.usersOf(r),
-			dialer: newDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
+			Route: r, Server: s, limits: &set.limits, pool: upstream.NewPool(r.Upstream.MaxIdle), users: s.usersOf(r),
+			dialer: upstream.NewDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
 		})
 	}
 	return set
@@ -143,6 +144,6 @@ func (s *Server) closeUnused() {
 
 func (set *settings) closePools() {
 	for _, r := range set.routes {
-		r.pool.close()
+		r.pool.Close()
 	}
 }

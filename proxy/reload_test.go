@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 )
 
 // reload has the guard take another configuration: that of newGuard, changed.
@@ -131,7 +132,7 @@ func TestWhereClientsMayComeFromIsAskedAnew(t *testing.T) {
 }
 
 func TestTLSAndUsersAreThoseOfTheNextConnection(t *testing.T) {
-	u, p := newUpstream(t), newPair(t, TLSImplicit)
+	u, p := newUpstream(t), newPair(t, upstream.TLSImplicit)
 	g := newGuard(t, u, withUsers(usersFile(t, "alice:"+newHash("sesame"))))
 	before := g.greeted()
 	g.mustReload(u, nil, p.on, withUsers(usersFile(t, "bob:"+newHash("sesame"))))
@@ -161,10 +162,12 @@ func TestConnectionsThatArePooledAreClosed(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u, withReuse)
 	g.oneMessage(plain)
-	g.kept()
-	late := g.greeted() // has it
+	late := g.greeted() // has the one that was kept
 	g.mustReload(u, nil, withReuse)
 	u.mu.Lock()
+	if n := count(u.commands, "EHLO"); n != 1 {
+		t.Errorf("%d connections were opened", n)
+	}
 	if n := count(u.commands, "QUIT"); n != 0 {
 		t.Errorf("%d connections in use were left", n)
 	}
@@ -181,7 +184,7 @@ func TestARouteIsAddedAndDropped(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u)
 	path := filepath.Join(t.TempDir(), "s")
-	more := []Route{{Name: "more", Listen: UnixPrefix + path, SocketMode: 0o600, Upstream: Upstream{Address: u.listener.Addr().String(), TLS: TLSNone, Relay: true}}}
+	more := []Route{{Name: "more", Listen: UnixPrefix + path, SocketMode: 0o600, Upstream: upstream.Server{Address: u.listener.Addr().String(), TLS: upstream.TLSNone, Relay: true}}}
 	first := g.Addr(0)
 	g.mustReload(u, more, func(s *setup) {
 		s.settings.Rules = []policy.Rule{{Name: "late", Match: policy.Match{Reply: new(bool)}, Action: policy.Report}}
@@ -226,7 +229,7 @@ func TestAReloadThatCannotListenChangesNothing(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u)
 	free := filepath.Join(t.TempDir(), "s")
-	upstream := Upstream{Address: u.listener.Addr().String(), TLS: TLSNone, Relay: true}
+	upstream := upstream.Server{Address: u.listener.Addr().String(), TLS: upstream.TLSNone, Relay: true}
 	before := g.inForce.Load()
 	for _, more := range [][]Route{
 		{{Name: "free", Listen: UnixPrefix + free, SocketMode: 0o600, Upstream: upstream}, {Name: "taken", Listen: taken.Addr().String(), Upstream: upstream}},

@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -118,56 +119,56 @@ func overLimit(v *policy.Verdict) string {
 
 // A reply is what a client is told.
 type reply struct {
-	serverReply
+	upstream.Reply
 	own bool // it is ours, and without its reference yet
 }
 
 // theirs is a reply of the upstream.
-func theirs(r serverReply) reply { return reply{serverReply: r} }
+func theirs(r upstream.Reply) reply { return reply{Reply: r} }
 
 // ownReply makes a reply of a line of the table above. Where it refuses it is
 // told with a reference, see session.refer.
 func ownReply(line string, args ...any) reply { return newReply(fmt.Appendf(nil, line, args...)) }
 
 func newReply(raw []byte) reply {
-	return reply{newServerReply(raw), true}
+	return reply{Reply: upstream.NewReply(raw), own: true}
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a
 // command went well. The client is told the reply itself, see wire.settle.
 func (r reply) smtpError() error {
-	if r.code < 400 {
+	if r.Code < 400 {
 		return nil
 	}
-	return &smtp.SMTPError{Code: r.code, EnhancedCode: smtp.NoEnhancedCode, Message: r.text()}
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.NoEnhancedCode, Message: r.Text()}
 }
 
 // errorReply is the one place where an error becomes a reply: the upstream's
 // own words where there are some, and otherwise a line with the name of the
 // host and the kind of the fault: the given one, where there was a connection.
 func errorReply(err error, line, host string) reply {
-	if r := (*refusal)(nil); errors.As(err, &r) {
-		return theirs(r.serverReply)
+	if r := (*upstream.Refusal)(nil); errors.As(err, &r) {
+		return theirs(r.Reply)
 	}
-	if errors.Is(err, errNoDescriptors) {
+	if errors.Is(err, upstream.ErrNoDescriptors) {
 		return ownReply(replyNoDescriptors)
 	}
 	if _, isSpool := spoolFault(err); isSpool {
 		return ownReply(replySpool)
 	}
-	if d := (*dialError)(nil); errors.As(err, &d) {
-		return ownReply(dialLine(d.kind), host, d.words())
+	if d := (*upstream.DialError)(nil); errors.As(err, &d) {
+		return ownReply(dialLine(d.Kind), host, d.Words())
 	}
 	_, text := upstreamFault(err)
 	return ownReply(line, host, text)
 }
 
 // dialLine is what the client is told where there is no connection.
-func dialLine(k kind) string {
+func dialLine(k upstream.Kind) string {
 	switch k {
-	case kindLogin:
+	case upstream.KindLogin:
 		return replyNotLoggedIn
-	case kindToken:
+	case upstream.KindToken:
 		return replyNoToken
 	}
 	return replyUnreachable
@@ -179,7 +180,7 @@ func upstreamFault(err error) (fault, string) {
 	if text, isSpool := spoolFault(err); isSpool {
 		return faultSpool, text
 	}
-	k, text := troubleOf(err)
+	k, text := upstream.Trouble(err)
 	return fault(k), text
 }
 

@@ -174,12 +174,12 @@ func TestEveryRefusalIsOneShortLineOfASCII(t *testing.T) {
 		v.CountOf = policy.Organisations
 		v.Count, v.Limit, v.Claimed, v.Override, v.Hint, v.Outside, v.Line = 999_999_999, 999_999_999, 999_999_999, true, hint, true, 999_999_999
 		r := policyReply(&v)
-		if len(r.raw) > 512 || bytes.Count(r.raw, wire.CRLF) != 1 || !bytes.HasSuffix(r.raw, wire.CRLF) || r.code != 550 {
-			t.Errorf("%d bytes: %q", len(r.raw), r.raw)
+		if len(r.Raw) > 512 || bytes.Count(r.Raw, wire.CRLF) != 1 || !bytes.HasSuffix(r.Raw, wire.CRLF) || r.Code != 550 {
+			t.Errorf("%d bytes: %q", len(r.Raw), r.Raw)
 		}
-		for _, b := range bytes.TrimSuffix(r.raw, wire.CRLF) {
+		for _, b := range bytes.TrimSuffix(r.Raw, wire.CRLF) {
 			if b < ' ' || b > '~' {
-				t.Errorf("%q", r.raw)
+				t.Errorf("%q", r.Raw)
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -37,8 +38,8 @@ type Limits struct {
 }
 
 // Timeouts are those for the upstream.
-func (l *Limits) Timeouts() Timeouts {
-	return Timeouts{Connect: l.Connect, Reply: l.UpstreamReply, Stall: l.Stall}
+func (l *Limits) Timeouts() upstream.Timeouts {
+	return upstream.Timeouts{Connect: l.Connect, Reply: l.UpstreamReply, Stall: l.Stall}
 }
 
 // lines are those for the client's side.
@@ -57,7 +58,7 @@ type Route struct {
 	UsersFile     string         // who may log in here, as CheckUsersFile takes it; "": the upstream knows. Not with Relay
 	ProxyProtocol bool           // connections begin with a PROXY header
 	LogClient     bool           // the log has the address of the client
-	Upstream      Upstream
+	Upstream      upstream.Server
 }
 
 // A Server accepts clients on all its routes.
@@ -96,8 +97,8 @@ type route struct {
 	limits   *Limits
 	entrance *entrance
 	tls      *tls.Config // nil without TLS
-	dialer   *dialer
-	pool     *pool
+	dialer   *upstream.Dialer
+	pool     *upstream.Pool
 	users    *users // nil: none of our own
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sendguard/policy"
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -35,8 +36,8 @@ type session struct {
 	mailBegun   bool         // it has said MAIL
 
 	farewell   reply             // what the client is told at its next command, before the end
-	helo       greeting          // the client's last one
-	up         *upstream         // nil before EHLO, and once it is lost
+	helo       upstream.Greeting // the client's last one
+	up         *upstream.Conn    // nil before EHLO, and once it is lost
 	caps       map[string]string // what the client was announced, as upstream.caps
 	sender     string            // of the open transaction, as written between < and >
 	mailLine   []byte            // its MAIL command
@@ -62,7 +63,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	}
 	s.helo = greetingOf(verbOf(s.w.Line), s.w.Line)
 	if err := s.connect(); err != nil {
-		r := s.refer(errorReply(err, replyLost, s.dialer.host()))
+		r := s.refer(errorReply(err, replyLost, s.dialer.Host()))
 		if refusesGreeting(err) {
 			s.w.Wrong()
 		} else {
@@ -70,7 +71,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 		}
 		return nil, s.answer(r)
 	}
-	s.caps = s.up.offers()
+	s.caps = s.up.Offers()
 	return s, nil
 }
 
@@ -136,8 +137,8 @@ func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.Line)
 
 // pass has the client told what came of a command line that was sent on.
 func (s *session) pass(r reply, err error) error {
-	if err == nil && r.code >= 300 && r.code < 400 {
-		err = errProtocol
+	if err == nil && r.Code >= 300 && r.Code < 400 {
+		err = upstream.ErrProtocol
 	}
 	if err != nil {
 		return s.answer(s.lost(err, replyLost))
@@ -152,17 +153,17 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 		return reply{}, net.ErrClosed
 	}
 	s.w.Flush()
-	r, err := s.up.command(name, line)
-	s.trace("upstream", "command", name, "reply", r.code)
+	r, err := s.up.Command(name, line)
+	s.trace("upstream", "command", name, "reply", r.Code)
 	s.logAdvice(r)
 	return theirs(r), err
 }
 
 // logAdvice logs what to do about a refusal that has a remedy. The reply itself is
 // the client's: it may name a mailbox.
-func (s *session) logAdvice(r serverReply) {
-	if text := advise(r); text != "" {
-		s.log.Warn("the server refused", "route", s.Name, "code", r.code, "advice", text)
+func (s *session) logAdvice(r upstream.Reply) {
+	if text := upstream.Advise(r); text != "" {
+		s.log.Warn("the server refused", "route", s.Name, "code", r.Code, "advice", text)
 	}
 }
 
@@ -177,7 +178,7 @@ func (s *session) trace(who string, attrs ...any) {
 // answer has the client told a reply, and tells the library.
 func (s *session) answer(r reply) error {
 	r = s.refer(r)
-	s.w.Answer(r.raw)
+	s.w.Answer(r.Raw)
 	return r.smtpError()
 }
 
@@ -227,28 +228,28 @@ func (s *session) Why(reason error) []byte {
 // 3.8), unless it will be said again at the next command.
 func (s *session) Told(raw []byte) (ends bool) {
 	if s.traced {
-		s.trace("told", "reply", newServerReply(bytes.TrimRight(raw, "\r\n")).code, "bytes", len(raw))
+		s.trace("told", "reply", upstream.NewReply(bytes.TrimRight(raw, "\r\n")).Code, "bytes", len(raw))
 	}
-	return bytes.HasPrefix(raw, []byte("421")) && !bytes.Equal(raw, s.farewell.raw)
+	return bytes.HasPrefix(raw, []byte("421")) && !bytes.Equal(raw, s.farewell.Raw)
 }
 
 // Busy reports whether a transaction is open upstream.
-func (s *session) Busy() bool { return s.up.inTransaction() }
+func (s *session) Busy() bool { return s.up.InTransaction() }
 
 // lost ends the way upstream after an error and says what the client is told.
 func (s *session) lost(err error, line string) reply {
-	if s.up != nil && !errors.As(err, new(*refusal)) {
+	if s.up != nil && !errors.As(err, new(*upstream.Refusal)) {
 		s.faultDetail(upstreamFault(err))
 	}
 	s.hangUp()
-	return errorReply(err, line, s.dialer.host())
+	return errorReply(err, line, s.dialer.Host())
 }
 
 // hangUp closes the upstream socket. Where the client's login cannot be
 // repeated, it is told at its next command.
 func (s *session) hangUp() {
 	if s.up != nil {
-		s.up.close()
+		s.up.Close()
 		s.up = nil
 	}
 	if !s.renewable() {
@@ -266,18 +267,18 @@ func (s *session) Reset() {
 		then()
 	}
 	s.forgetRecipients()
-	if s.up.inMessage() {
+	if s.up.InMessage() {
 		s.hangUp()
 	}
-	if !s.up.inTransaction() {
+	if !s.up.InTransaction() {
 		return
 	}
 	s.w.SettleEarly() // the reply to a message need not wait
 	s.event = event{} // the message has had its reply
 	r, err := s.ask("rset", []byte("RSET\r\n"))
-	if err == nil && !r.ok() {
+	if err == nil && !r.OK() {
 		s.faultDetail(faultUpstreamClosed, "it refused RSET")
-		err = refused(r.serverReply)
+		err = upstream.Refused(r.Reply)
 	}
 	if err != nil {
 		s.sayNext(s.lost(err, replyLost))
@@ -292,8 +293,8 @@ func (s *session) sayNext(r reply) {
 	if s.renewable() {
 		return
 	}
-	if r.code != 421 {
-		_, words := r.enhanced()
+	if r.Code != 421 {
+		_, words := r.Enhanced()
 		r = ownReply(replySessionEnded, words)
 	}
 	s.farewell = s.refer(r)
@@ -307,8 +308,8 @@ func (s *session) Logout() error {
 	s.w.Flush()
 	switch {
 	case s.up == nil:
-	case s.up.inMessage():
-		s.up.close() // QUIT would be a part of the message
+	case s.up.InMessage():
+		s.up.Close() // QUIT would be a part of the message
 	default:
 		s.giveBack(s.up)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sendguard/proxy/oauth2"
+	"sendguard/proxy/upstream"
 )
 
 // keepTokens has every route's token renewed in time, as long as the settings are in
@@ -19,7 +20,7 @@ func (s *Server) keepTokens(set *settings) {
 	}
 }
 
-func (r *route) tokens() TokenSource {
+func (r *route) tokens() upstream.TokenSource {
 	if r.Upstream.Login == nil {
 		return nil
 	}

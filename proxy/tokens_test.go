@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"sendguard/proxy/oauth2"
+	"sendguard/proxy/upstream"
 )
 
 // A tokenTable gives its tokens in order, one after the other as they are refused.
@@ -56,7 +57,7 @@ func (t *tokenTable) Keep(ctx context.Context, told func(oauth2.Event)) {
 
 func (t *tokenTable) with(s *setup) {
 	s.upstream.Relay = false
-	s.upstream.Login = &Login{Username: "tim", Mechanism: AnyToken, Tokens: t}
+	s.upstream.Login = &upstream.Login{Username: "tim", Mechanism: upstream.AnyToken, Tokens: t}
 }
 
 // takesToken is a server that takes one token.
@@ -186,7 +187,7 @@ func TestWhatATokenDoesIsCounted(t *testing.T) {
 	if n := strings.Count(g.log.String(), "the login is over"); n != 1 {
 		t.Errorf("it is logged %d times: %s", n, g.log)
 	}
-	if err := g.Reload([]Route{{Name: "work", Listen: "127.0.0.1:0", Upstream: Upstream{Address: u.listener.Addr().String(), TLS: TLSNone}}}, g.limits, g.policy); err != nil {
+	if err := g.Reload([]Route{{Name: "work", Listen: "127.0.0.1:0", Upstream: upstream.Server{Address: u.listener.Addr().String(), TLS: upstream.TLSNone}}}, g.limits, g.policy); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -222,12 +223,12 @@ func TestARefusalThatHasARemedyIsExplained(t *testing.T) {
 		g := newGuard(t, u, withLogin("SECRET", nil))
 		c := g.dial()
 		c.want("220")
-		code, words := newReply([]byte(strings.ReplaceAll(said, "\n", "\r\n") + "\r\n")).enhanced()
+		code, words := newReply([]byte(strings.ReplaceAll(said, "\n", "\r\n") + "\r\n")).Enhanced()
 		c.cmd("EHLO client.test", "451 4.7.0 Not sent: sendguard cannot log in at 127.0.0.1: it refused the login: "+code+" "+words)
 		if log := g.log.String(); !strings.Contains(log, want) || strings.Contains(log, "tim@") {
 			t.Errorf("%s\nthe log says %s\nwant %s", said, log, want)
 		}
-		_, err := Probe(t.Context(), g.routes[0].Upstream, g.settings.limits.Timeouts())
+		_, err := upstream.Probe(t.Context(), g.routes[0].Upstream, g.settings.limits.Timeouts())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s\na trial says %v\nwant %s", said, err, want)
 		}

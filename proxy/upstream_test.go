@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sendguard/proxy/upstream"
 )
 
 // certificate makes an authority and a certificate of it for a name.
@@ -61,26 +63,26 @@ func TestUpstreamTLSIsVerifiedAndNeverStripped(t *testing.T) {
 	named, namedCert := certificate(t, "mail.test", tomorrow())
 	expired, expiredCert := certificate(t, "127.0.0.1", time.Now().Add(-time.Hour))
 	for name, tc := range map[string]struct {
-		mode       TLSMode
+		mode       upstream.TLSMode
 		cert       *tls.Certificate
 		roots      *x509.CertPool
 		serverName string
 		want       string
 	}{
-		"starttls":            {TLSStartTLS, &cert, good, "", "250"},
-		"implicit":            {TLSImplicit, &cert, good, "", "250"},
-		"server_name":         {TLSStartTLS, &namedCert, named, "mail.test", "250"},
-		"wrong name":          {TLSStartTLS, &namedCert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is for another name"},
-		"wrong name implicit": {TLSImplicit, &namedCert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is for another name"},
-		"unknown authority":   {TLSStartTLS, &cert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is not trusted"},
-		"expired":             {TLSImplicit, &expiredCert, expired, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate has expired or is not yet valid"},
-		"no TLS there":        {TLSImplicit, nil, good, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not begin with TLS (a port for tls: starttls?)"},
-		"stripped":            {TLSStartTLS, nil, good, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not offer STARTTLS"},
+		"starttls":            {upstream.TLSStartTLS, &cert, good, "", "250"},
+		"implicit":            {upstream.TLSImplicit, &cert, good, "", "250"},
+		"server_name":         {upstream.TLSStartTLS, &namedCert, named, "mail.test", "250"},
+		"wrong name":          {upstream.TLSStartTLS, &namedCert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is for another name"},
+		"wrong name implicit": {upstream.TLSImplicit, &namedCert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is for another name"},
+		"unknown authority":   {upstream.TLSStartTLS, &cert, named, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate is not trusted"},
+		"expired":             {upstream.TLSImplicit, &expiredCert, expired, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: its certificate has expired or is not yet valid"},
+		"no TLS there":        {upstream.TLSImplicit, nil, good, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not begin with TLS (a port for tls: starttls?)"},
+		"stripped":            {upstream.TLSStartTLS, nil, good, "", "421 4.4.1 Not sent: cannot reach 127.0.0.1: it does not offer STARTTLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
 			u.caps = []string{"PIPELINING", "AUTH PLAIN"}
-			u.implicit = tc.mode == TLSImplicit && tc.cert != nil
+			u.implicit = tc.mode == upstream.TLSImplicit && tc.cert != nil
 			if tc.cert != nil {
 				u.tls = &tls.Config{Certificates: []tls.Certificate{*tc.cert}}
 			}
@@ -122,7 +124,7 @@ func TestWhatIsSaidInTheClearIsNotTakenForEncrypted(t *testing.T) {
 		}
 		return ""
 	}
-	c := newGuard(t, u, func(s *setup) { s.upstream.TLS, s.upstream.RootCAs = TLSStartTLS, good }).dial()
+	c := newGuard(t, u, func(s *setup) { s.upstream.TLS, s.upstream.RootCAs = upstream.TLSStartTLS, good }).dial()
 	c.want("220")
 	c.cmd("EHLO client.test", "421 4.4.1 Not sent: cannot reach 127.0.0.1: data was injected before TLS")
 	c.cmd("QUIT", "221")
@@ -295,11 +297,11 @@ func TestARouteIntoItselfIsNoLoop(t *testing.T) {
 // would be out of step by one, and a message would look accepted that was not.
 func TestAReplyThatComesTooEarlyIsNeverTakenForAnAnswer(t *testing.T) {
 	roots, cert := certificate(t, "127.0.0.1", tomorrow())
-	for _, mode := range []TLSMode{TLSNone, TLSImplicit} {
+	for _, mode := range []upstream.TLSMode{upstream.TLSNone, upstream.TLSImplicit} {
 		for at, told := range map[string]string{"MAIL": "421 4.4.2", "RCPT": "451 4.4.2", "body": "451 4.4.2"} {
 			t.Run(string(mode)+", "+at, func(t *testing.T) {
 				u := newUpstream(t)
-				if u.implicit = mode == TLSImplicit; u.implicit {
+				if u.implicit = mode == upstream.TLSImplicit; u.implicit {
 					u.tls = &tls.Config{Certificates: []tls.Certificate{cert}}
 				}
 				goOn, said := make(chan struct{}), make(chan struct{})

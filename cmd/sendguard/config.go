@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sendguard/cmd/sendguard/config"
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 func configCommand() *cobra.Command {
@@ -76,7 +76,7 @@ func tryUpstreams(ctx context.Context, c *config.Config, out io.Writer) error {
 	offers, failed := make([]string, len(routes)), make([]error, len(routes))
 	var wg sync.WaitGroup
 	for i, r := range routes {
-		wg.Go(func() { offers[i], failed[i] = proxy.Probe(ctx, r.Upstream, limits.Timeouts()) })
+		wg.Go(func() { offers[i], failed[i] = upstream.Probe(ctx, r.Upstream, limits.Timeouts()) })
 	}
 	wg.Wait()
 	for i, r := range routes {

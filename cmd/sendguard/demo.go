@@ -21,6 +21,7 @@ import (
 	"sendguard/policy"
 	"sendguard/proxy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/upstream"
 )
 
 func demoCommand() *cobra.Command {
@@ -115,7 +116,7 @@ func newStage(out io.Writer, listen string) (*stage, error) {
 	if s.sends, err = unfinished.Open(context.Background(), string(c.Policy.Individual.State)); err != nil {
 		return nil, errors.Join(err, s.drop.Close())
 	}
-	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: proxy.Upstream{Address: s.drop.Addr(), TLS: proxy.TLSNone}}},
+	s.guard = proxy.NewServer([]proxy.Route{{Name: "demo", Listen: listen, Upstream: upstream.Server{Address: s.drop.Addr(), TLS: upstream.TLSNone}}},
 		c.ProxyLimits(), guarding, s.sends, s.metrics, log)
 	if err := s.guard.Start(); err != nil {
 		return nil, errors.Join(err, s.drop.Close())

@@ -14,6 +14,7 @@ import (
 	"sendguard/cmd/sendguard/config"
 	"sendguard/proxy"
 	"sendguard/proxy/oauth2"
+	"sendguard/proxy/upstream"
 )
 
 func loginCommand() *cobra.Command {
@@ -115,8 +116,8 @@ func (s *signIn) run(ctx context.Context) error {
 		mailbox = s.Mailbox + " (the provider does not say whose it is)"
 	}
 	fmt.Fprintf(s.out, "Logged in: %s. The login is kept in %s.\n", mailbox, s.Store)
-	s.Upstream.Login = &proxy.Login{Username: s.Mailbox, Mechanism: s.With, Password: grant.Access}
-	if _, err := proxy.Probe(ctx, s.Upstream, s.limits.Timeouts()); err != nil {
+	s.Upstream.Login = &upstream.Login{Username: s.Mailbox, Mechanism: s.With, Password: grant.Access}
+	if _, err := upstream.Probe(ctx, s.Upstream, s.limits.Timeouts()); err != nil {
 		return faultError{fmt.Errorf("but %s does not take it: %w", s.Upstream.Address, err)}
 	}
 	fmt.Fprintf(s.out, "%s takes it.\n", s.Upstream.Address)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"sendguard/policy"
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 // A Config is the configuration file. What it says about each key is in
@@ -41,26 +41,26 @@ type routeConfig struct {
 // A clientTLSConfig is how mail clients secure their connections; none without
 // a certificate.
 type clientTLSConfig struct {
-	Cert string        `yaml:"cert"`
-	Key  string        `yaml:"key"`
-	Mode proxy.TLSMode `yaml:"mode"`
+	Cert string           `yaml:"cert"`
+	Key  string           `yaml:"key"`
+	Mode upstream.TLSMode `yaml:"mode"`
 }
 
 type upstreamConfig struct {
-	Address           string        `yaml:"address"`
-	TLS               proxy.TLSMode `yaml:"tls"`
-	ServerName        string        `yaml:"server_name"`
-	CAFile            string        `yaml:"ca_file"`
-	TLSCompatibility  bool          `yaml:"tls_compatibility"`
-	PlaintextUpstream bool          `yaml:"plaintext_upstream"`
-	Auth              string        `yaml:"auth"`
-	Username          string        `yaml:"username"`
-	Password          secret        `yaml:"password"`
-	PasswordFile      string        `yaml:"password_file"`
-	PasswordCommand   string        `yaml:"password_command"`
-	Mechanism         mechanism     `yaml:"mechanism"`
-	OAuth2            oauth2Config  `yaml:"oauth2"`
-	MaxIdle           int           `yaml:"max_idle_connections"`
+	Address           string           `yaml:"address"`
+	TLS               upstream.TLSMode `yaml:"tls"`
+	ServerName        string           `yaml:"server_name"`
+	CAFile            string           `yaml:"ca_file"`
+	TLSCompatibility  bool             `yaml:"tls_compatibility"`
+	PlaintextUpstream bool             `yaml:"plaintext_upstream"`
+	Auth              string           `yaml:"auth"`
+	Username          string           `yaml:"username"`
+	Password          secret           `yaml:"password"`
+	PasswordFile      string           `yaml:"password_file"`
+	PasswordCommand   string           `yaml:"password_command"`
+	Mechanism         mechanism        `yaml:"mechanism"`
+	OAuth2            oauth2Config     `yaml:"oauth2"`
+	MaxIdle           int              `yaml:"max_idle_connections"`
 }
 
 type policyConfig struct {
@@ -138,8 +138,8 @@ func Default() Config {
 }
 
 func defaultRoute(n int) routeConfig {
-	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: proxy.TLSStartTLS},
-		Upstream: upstreamConfig{TLS: proxy.TLSStartTLS, Auth: authRelay, OAuth2: defaultOAuth2(), MaxIdle: 4}}
+	return routeConfig{Name: "route" + strconv.Itoa(n+1), Mode: defaultMode, TLS: clientTLSConfig{Mode: upstream.TLSStartTLS},
+		Upstream: upstreamConfig{TLS: upstream.TLSStartTLS, Auth: authRelay, OAuth2: defaultOAuth2(), MaxIdle: 4}}
 }
 
 const (

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 // Values of client_auth. Where the key is missing, what the listener's address
@@ -170,7 +171,7 @@ func (r *routeConfig) inheritedReach(name string) reach {
 
 // check reports a certificate that cannot be used.
 func (t *clientTLSConfig) check(d *decoder, key string) {
-	if t.Mode != proxy.TLSStartTLS && t.Mode != proxy.TLSImplicit {
+	if t.Mode != upstream.TLSStartTLS && t.Mode != upstream.TLSImplicit {
 		d.problem(key+".mode", "%q is none of starttls, implicit", t.Mode)
 	}
 	switch {

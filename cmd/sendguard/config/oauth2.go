@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"sendguard/proxy"
 	"sendguard/proxy/oauth2"
+	"sendguard/proxy/upstream"
 )
 
 // An oauth2Config is how the tokens are got that sendguard logs in with; none
@@ -69,7 +69,7 @@ func (r *routeConfig) checkOAuth2(d *decoder, key string) {
 	case !slices.Contains(p.Flows, o.Flow):
 		d.problem(key+".flow", "%s has no %s for mail, only %s", words(p.Name), words(o.Flow), flowNames(p.Flows))
 		return
-	case u.Mechanism != "" && !proxy.Mechanism(u.Mechanism).TakesToken():
+	case u.Mechanism != "" && !upstream.Mechanism(u.Mechanism).TakesToken():
 		d.problem(key, "not with mechanism: %s, a token is no password", words(strings.ToLower(string(u.Mechanism))))
 	}
 	o.checkClient(d, key, p)
@@ -255,15 +255,15 @@ func (u *upstreamConfig) client(roots *x509.CertPool) (*oauth2.Client, error) {
 
 // tokenMechanism is how the token is given: as the configuration says, or the provider
 // wants it, or the server offers.
-func (u *upstreamConfig) tokenMechanism() proxy.Mechanism {
+func (u *upstreamConfig) tokenMechanism() upstream.Mechanism {
 	p, _ := oauth2.ProviderNamed(u.OAuth2.Provider)
 	switch {
 	case u.Mechanism != "":
-		return proxy.Mechanism(u.Mechanism)
+		return upstream.Mechanism(u.Mechanism)
 	case p.Mechanism != "":
-		return proxy.Mechanism(p.Mechanism)
+		return upstream.Mechanism(p.Mechanism)
 	}
-	return proxy.AnyToken
+	return upstream.AnyToken
 }
 
 // A LoginRoute is a route whose tokens a person logs in for.
@@ -273,8 +273,8 @@ type LoginRoute struct {
 	Store    string
 	Flow     oauth2.Flow
 	Client   *oauth2.Client
-	Upstream proxy.Upstream // without its Login
-	With     proxy.Mechanism
+	Upstream upstream.Server // without its Login
+	With     upstream.Mechanism
 }
 
 // LoginRoutes lists the routes with oauth2 of a configuration that was checked.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 // withOAuth2 is a configuration with a route that logs in so; lines stand below
@@ -61,11 +61,11 @@ func TestABadOAuth2NamesItsKey(t *testing.T) {
 }
 
 func TestAnOAuth2LoginIsReadyForItsRoute(t *testing.T) {
-	for text, want := range map[string]proxy.Mechanism{
+	for text, want := range map[string]upstream.Mechanism{
 		withOAuth2("provider: microsoft", "client_id: x"):                                                                              "XOAUTH2",
 		withOAuth2("provider: microsoft", "client_id: x", "flow: client_credentials", "tenant: t", "client_secret: HUSH"):              "XOAUTH2",
-		withOAuth2("provider: fastmail", "client_id: x", "store: \"file:token\""):                                                      proxy.AnyToken,
-		withOAuth2("provider: custom", "client_id: x", "auth_url: http://127.0.0.1:1/a", "token_url: http://[::1]:1/t", "scopes: [a]"): proxy.AnyToken,
+		withOAuth2("provider: fastmail", "client_id: x", "store: \"file:token\""):                                                      upstream.AnyToken,
+		withOAuth2("provider: custom", "client_id: x", "auth_url: http://127.0.0.1:1/a", "token_url: http://[::1]:1/t", "scopes: [a]"): upstream.AnyToken,
 		strings.Replace(withOAuth2("provider: fastmail", "client_id: x"), "username:", "mechanism: oauthbearer\n      username:", 1):   "OAUTHBEARER",
 	} {
 		path := writeConfig(t, text)

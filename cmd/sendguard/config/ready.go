@@ -10,6 +10,7 @@ import (
 	"sendguard/policy"
 	"sendguard/proxy"
 	"sendguard/proxy/oauth2"
+	"sendguard/proxy/upstream"
 )
 
 // PolicySettings makes the settings of a configuration that was decoded; whether
@@ -91,7 +92,7 @@ func (c *Config) ProxyRoutes(ctx context.Context) ([]proxy.Route, error) {
 }
 
 // proxyRoute makes the route of a configuration that was checked.
-func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
+func (r *routeConfig) proxyRoute(upstream upstream.Server) proxy.Route {
 	route := proxy.Route{
 		Name: r.Name, Listen: r.Listen, SocketMode: os.FileMode(r.Mode), AuthRequired: r.ClientAuth == clientAuthRequired,
 		ProxyProtocol: r.ProxyProtocol, UsersFile: r.UsersFile, Upstream: upstream,
@@ -106,8 +107,8 @@ func (r *routeConfig) proxyRoute(upstream proxy.Upstream) proxy.Route {
 }
 
 // proxyUpstream is where messages go, without the login.
-func (u *upstreamConfig) proxyUpstream(roots *x509.CertPool) proxy.Upstream {
-	return proxy.Upstream{Address: u.Address, TLS: u.TLS, ServerName: u.ServerName, RootCAs: roots, TLSCompatibility: u.TLSCompatibility, Relay: u.Auth == authRelay, MaxIdle: u.MaxIdle}
+func (u *upstreamConfig) proxyUpstream(roots *x509.CertPool) upstream.Server {
+	return upstream.Server{Address: u.Address, TLS: u.TLS, ServerName: u.ServerName, RootCAs: roots, TLSCompatibility: u.TLSCompatibility, Relay: u.Auth == authRelay, MaxIdle: u.MaxIdle}
 }
 
 // rootCAs are the system's roots and those of ca_file.
@@ -130,11 +131,11 @@ func (u *upstreamConfig) rootCAs() (*x509.CertPool, error) {
 }
 
 // login is how sendguard logs in at the upstream; nil: it does not.
-func (u *upstreamConfig) login(ctx context.Context, roots *x509.CertPool) (*proxy.Login, error) {
+func (u *upstreamConfig) login(ctx context.Context, roots *x509.CertPool) (*upstream.Login, error) {
 	if u.Auth != authLogin {
 		return nil, nil
 	}
-	l := &proxy.Login{Username: u.Username, Password: string(u.Password), Mechanism: proxy.Mechanism(u.Mechanism)}
+	l := &upstream.Login{Username: u.Username, Password: string(u.Password), Mechanism: upstream.Mechanism(u.Mechanism)}
 	var err error
 	switch {
 	case u.OAuth2.Provider != "":

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
@@ -28,11 +28,11 @@ func (c *Config) checkUpstream(d *decoder, key string, u *upstreamConfig) {
 		}
 	}
 	switch {
-	case !slices.Contains([]proxy.TLSMode{proxy.TLSStartTLS, proxy.TLSImplicit, proxy.TLSNone}, u.TLS):
+	case !slices.Contains([]upstream.TLSMode{upstream.TLSStartTLS, upstream.TLSImplicit, upstream.TLSNone}, u.TLS):
 		d.problem(key+".tls", "%q is none of starttls, implicit, none", u.TLS)
-	case u.TLS == proxy.TLSStartTLS && port == "465":
+	case u.TLS == upstream.TLSStartTLS && port == "465":
 		d.problem(key+".tls", "port 465 speaks TLS from the start (RFC 8314): use tls: implicit")
-	case u.TLS == proxy.TLSNone && !IsLoopback(host) && !u.PlaintextUpstream:
+	case u.TLS == upstream.TLSNone && !IsLoopback(host) && !u.PlaintextUpstream:
 		d.problem(key+".tls", "none is for an upstream on this machine; elsewhere mail would travel in the clear (use starttls or implicit; with auth: none, plaintext_upstream: true allows it)")
 	}
 	switch {

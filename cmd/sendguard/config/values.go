@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"sendguard/policy"
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 // A limit is a number or "unlimited".
@@ -144,13 +144,13 @@ func (m *fileMode) UnmarshalText(text []byte) error {
 func (m fileMode) MarshalYAML() (any, error) { return fmt.Sprintf("%04o", uint32(m)), nil }
 
 // A mechanism is the name of a SASL mechanism, in lower case, or auto.
-type mechanism proxy.Mechanism
+type mechanism upstream.Mechanism
 
 const mechanismAuto = "auto"
 
 func (m *mechanism) UnmarshalText(text []byte) error {
 	names := []string{mechanismAuto}
-	for _, known := range proxy.Mechanisms() {
+	for _, known := range upstream.Mechanisms() {
 		names = append(names, strings.ToLower(string(known)))
 	}
 	if !slices.Contains(names, string(text)) {

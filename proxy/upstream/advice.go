@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"encoding/base64"
@@ -30,12 +30,12 @@ var advices = []advice{
 	{"5.7.14", "log in via your web browser", "Google wants the account's owner to sign in with a browser first: use an app password, or oauth2"},
 }
 
-// advise returns what to do about a refusal; "": that is not known here.
-func advise(r serverReply) string {
-	if r.code < 500 {
+// Advise returns what to do about a refusal; "": that is not known here.
+func Advise(r Reply) string {
+	if r.Code < 500 {
 		return ""
 	}
-	code, words := r.enhanced()
+	code, words := r.Enhanced()
 	words = strings.ToLower(words)
 	for _, a := range advices {
 		if (a.status == "" || strings.HasSuffix(code, " "+a.status)) && strings.Contains(words, a.words) {

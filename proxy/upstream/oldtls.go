@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -42,7 +42,7 @@ const askAgain = time.Minute
 // that is why: it is asked by a second handshake. Those who come meanwhile wait for
 // the answer. There is no falling back: whoever is between us and the upstream
 // could bring that about.
-func (d *dialer) explain(ctx context.Context, as greeting, opened func(net.Conn), err error) error {
+func (d *Dialer) explain(ctx context.Context, as Greeting, opened func(net.Conn), err error) error {
 	if err != errNoAgreement || d.old == nil {
 		return err
 	}
@@ -55,13 +55,13 @@ func (d *dialer) explain(ctx context.Context, as greeting, opened func(net.Conn)
 	if d.old.words == "" {
 		return err
 	}
-	return &dialError{kind: kindTLS, text: d.old.words}
+	return &DialError{Kind: KindTLS, text: d.old.words}
 }
 
 // askForOldTLS begins a handshake that takes old TLS and ends it as soon as it is
 // known what the upstream would have. Nothing is ever sent over it, so the
 // certificate does not matter.
-func (d *dialer) askForOldTLS(ctx context.Context, as greeting, opened func(net.Conn)) string {
+func (d *Dialer) askForOldTLS(ctx context.Context, as Greeting, opened func(net.Conn)) string {
 	words := ""
 	asks := *d
 	asks.wait.Reply = min(d.wait.Reply, d.wait.Connect)

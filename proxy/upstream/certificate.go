@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"crypto/x509"
@@ -12,7 +12,7 @@ import (
 // certificate; nil: it did not. The client is told the kind of fault alone; the
 // detail, for the log and for who tries the way upstream, has what the certificate
 // says, and which key of the configuration may mend that.
-func certificateError(err error) *dialError {
+func certificateError(err error) *DialError {
 	var (
 		name    x509.HostnameError
 		unknown x509.UnknownAuthorityError
@@ -33,7 +33,7 @@ func certificateError(err error) *dialError {
 	default:
 		return nil
 	}
-	return &dialError{kind: kindTLS, text: text, detail: detail}
+	return &DialError{Kind: KindTLS, text: text, detail: detail}
 }
 
 // maxNames is how many names of a certificate are shown.

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"bufio"
@@ -23,8 +23,8 @@ const (
 	TLSNone     TLSMode = "none"     // for an upstream on this machine
 )
 
-// An Upstream says where messages go and how to get there.
-type Upstream struct {
+// An Server says where messages go and how to get there.
+type Server struct {
 	Address          string // host:port
 	TLS              TLSMode
 	TLSCompatibility bool           // take TLS 1.1 and RSA key exchange, too
@@ -35,8 +35,8 @@ type Upstream struct {
 	MaxIdle          int            // connections kept open for the next session; not with Relay
 }
 
-// host is what our replies call the upstream.
-func (u *Upstream) host() string {
+// Host is what our replies call the upstream.
+func (u *Server) Host() string {
 	host, _, err := net.SplitHostPort(u.Address)
 	if err != nil {
 		return u.Address
@@ -44,10 +44,10 @@ func (u *Upstream) host() string {
 	return host
 }
 
-func (u *Upstream) tlsConfig() *tls.Config {
+func (u *Server) tlsConfig() *tls.Config {
 	name := u.ServerName
 	if name == "" {
-		name = u.host()
+		name = u.Host()
 	}
 	config := &tls.Config{ServerName: name, RootCAs: u.RootCAs, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(32)}
 	if u.TLSCompatibility {
@@ -63,9 +63,9 @@ type Timeouts struct {
 	Stall   time.Duration // until it takes what it is sent
 }
 
-// A dialer opens connections to one upstream.
-type dialer struct {
-	Upstream
+// A Dialer opens connections to one upstream.
+type Dialer struct {
+	Server
 	tls     *tls.Config
 	old     *oldTLS // nil: it is taken, or not asked for
 	wait    Timeouts
@@ -74,34 +74,34 @@ type dialer struct {
 	replied func(command string, code int)
 }
 
-// newDialer makes a dialer. own reports whether an address is one of our own
+// NewDialer makes a dialer. own reports whether an address is one of our own
 // listeners; replied hears the code of each reply, and what it is to.
-func newDialer(u Upstream, wait Timeouts, own func(net.Addr) bool, replied func(command string, code int)) *dialer {
-	d := &dialer{Upstream: u, tls: u.tlsConfig(), wait: wait, account: newAccount(u.Login), own: own, replied: replied}
+func NewDialer(u Server, wait Timeouts, own func(net.Addr) bool, replied func(command string, code int)) *Dialer {
+	d := &Dialer{Server: u, tls: u.tlsConfig(), wait: wait, account: newAccount(u.Login), own: own, replied: replied}
 	if !u.TLSCompatibility {
 		d.old = &oldTLS{}
 	}
 	return d
 }
 
-// A greeting is how a client greeted, and how the upstream is greeted for it.
-type greeting struct {
-	name string
-	helo bool // with HELO: the upstream may refuse EHLO and take that
+// A Greeting is how a client greeted, and how the upstream is greeted for it.
+type Greeting struct {
+	Name string
+	HELO bool // with HELO: the upstream may refuse EHLO and take that
 }
 
 // open connects, secures the connection and greets as the client did.
-func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
+func (d *Dialer) open(ctx context.Context, as Greeting, opened func(net.Conn)) (*Conn, error) {
 	nd := net.Dialer{Timeout: d.wait.Connect}
 	conn, err := nd.DialContext(ctx, "tcp", d.Address)
 	if err != nil {
 		return nil, connectError(err)
 	}
 	opened(conn)
-	u := &upstream{conn: conn, socket: conn, helo: as.name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), wait: d.wait, replied: d.replied}
+	u := &Conn{conn: conn, socket: conn, helo: as.Name, born: time.Now(), r: bufio.NewReaderSize(conn, maxReplyLine), wait: d.wait, replied: d.replied}
 	if d.own(conn.RemoteAddr()) {
 		conn.Close()
-		return nil, &dialError{kind: kindLoop, text: "it is sendguard itself"}
+		return nil, &DialError{Kind: KindLoop, text: "it is sendguard itself"}
 	}
 	if err := d.greet(u, as); err != nil {
 		conn.Close()
@@ -110,7 +110,7 @@ func (d *dialer) open(ctx context.Context, as greeting, opened func(net.Conn)) (
 	return u, nil
 }
 
-func (d *dialer) greet(u *upstream, as greeting) error {
+func (d *Dialer) greet(u *Conn, as Greeting) error {
 	if d.TLS == TLSImplicit {
 		if err := u.secure(d.tls); err != nil {
 			return err
@@ -119,36 +119,36 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 	banner, err := u.readReply(min(greetTime, u.wait.Reply))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && d.TLS != TLSImplicit:
-		return &dialError{kind: kindTimeout, text: "it sends no greeting (a port for tls: implicit?)"}
+		return &DialError{Kind: KindTimeout, text: "it sends no greeting (a port for tls: implicit?)"}
 	case err != nil:
 		return replyError(err)
 	}
-	u.replied("connect", banner.code)
-	if banner.code != 220 {
-		return refused(banner)
+	u.replied("connect", banner.Code)
+	if banner.Code != 220 {
+		return Refused(banner)
 	}
-	if err := u.greet(as); err != nil {
+	if err := u.Greet(as); err != nil {
 		return err
 	}
 	if d.TLS != TLSStartTLS {
 		return nil
 	}
 	if _, ok := u.caps["STARTTLS"]; !ok {
-		return &dialError{kind: kindTLS, text: "it does not offer STARTTLS"}
+		return &DialError{Kind: KindTLS, text: "it does not offer STARTTLS"}
 	}
-	r, err := u.command("starttls", []byte("STARTTLS\r\n"))
+	r, err := u.Command("starttls", []byte("STARTTLS\r\n"))
 	switch {
 	case err != nil:
 		return replyError(err)
-	case r.code != 220:
-		return &dialError{kind: kindTLS, text: "it refused STARTTLS"}
+	case r.Code != 220:
+		return &DialError{Kind: KindTLS, text: "it refused STARTTLS"}
 	case u.r.Buffered() > 0: // said in the clear, to be taken for encrypted
-		return &dialError{kind: kindTLS, text: "data was injected before TLS"}
+		return &DialError{Kind: KindTLS, text: "data was injected before TLS"}
 	}
 	if err := u.secure(d.tls); err != nil {
 		return err
 	}
-	return u.greet(as) // what was said before TLS does not count, RFC 3207 section 4.2
+	return u.Greet(as) // what was said before TLS does not count, RFC 3207 section 4.2
 }
 
 // greetTime bounds the wait for a greeting: mail clients give up before the five
@@ -156,7 +156,7 @@ func (d *dialer) greet(u *upstream, as greeting) error {
 const greetTime = time.Minute
 
 // secure begins TLS.
-func (u *upstream) secure(config *tls.Config) error {
+func (u *Conn) secure(config *tls.Config) error {
 	conn := tls.Client(u.conn, config)
 	conn.SetDeadline(time.Now().Add(u.wait.Connect))
 	if err := conn.Handshake(); err != nil {
@@ -167,30 +167,30 @@ func (u *upstream) secure(config *tls.Config) error {
 	return nil
 }
 
-// greet says EHLO and learns what the upstream can do. A server that does not
+// Greet says EHLO and learns what the upstream can do. A server that does not
 // know EHLO is greeted with HELO (RFC 5321 section 3.2), and so is one that
 // refuses it where the client said HELO. A greeting that is refused changes
 // nothing (RFC 5321 section 4.1.4).
-func (u *upstream) greet(as greeting) error {
-	r, err := u.command("ehlo", fmt.Appendf(nil, "EHLO %s\r\n", as.name))
-	if err == nil && (r.code == 500 || r.code == 502 || r.code > 500 && as.helo) {
-		r, err = u.command("ehlo", fmt.Appendf(nil, "HELO %s\r\n", as.name))
+func (u *Conn) Greet(as Greeting) error {
+	r, err := u.Command("ehlo", fmt.Appendf(nil, "EHLO %s\r\n", as.Name))
+	if err == nil && (r.Code == 500 || r.Code == 502 || r.Code > 500 && as.HELO) {
+		r, err = u.Command("ehlo", fmt.Appendf(nil, "HELO %s\r\n", as.Name))
 	}
 	switch {
 	case err != nil:
 		return replyError(err)
-	case r.code >= 400:
-		return &refusal{serverReply: r, toGreeting: true}
-	case !r.ok():
-		return replyError(errProtocol)
+	case r.Code >= 400:
+		return &Refusal{Reply: r, ToGreeting: true}
+	case !r.OK():
+		return replyError(ErrProtocol)
 	}
 	u.caps = capabilities(r)
 	return nil
 }
 
-// mechanisms lists the SASL mechanisms that can be relayed: not those that are
+// Mechanisms lists the SASL mechanisms that can be relayed: not those that are
 // bound to the connection, to a host's name or to a certificate.
-func (u *upstream) mechanisms() (names []string) {
+func (u *Conn) Mechanisms() (names []string) {
 	for name := range strings.FieldsSeq(strings.ToUpper(u.caps["AUTH"])) {
 		switch {
 		case slices.Contains(names, name): // AUTH and AUTH= say the same
@@ -202,7 +202,7 @@ func (u *upstream) mechanisms() (names []string) {
 	return names
 }
 
-// hasMechanism reports whether the upstream offers a SASL mechanism.
-func (u *upstream) hasMechanism(name string) bool {
+// HasMechanism reports whether the upstream offers a SASL mechanism.
+func (u *Conn) HasMechanism(name string) bool {
 	return slices.Contains(strings.Fields(strings.ToUpper(u.caps["AUTH"])), name)
 }

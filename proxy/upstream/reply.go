@@ -1,32 +1,32 @@
-package proxy
+package upstream
 
 import (
 	"fmt"
 	"strings"
 )
 
-// A serverReply is what the upstream said to one command: all its lines.
-type serverReply struct {
-	code int
-	raw  []byte // with CRLF after each line
+// A Reply is what the upstream said to one command: all its lines.
+type Reply struct {
+	Code int
+	Raw  []byte // with CRLF after each line
 }
 
-// newServerReply makes a reply of its lines.
-func newServerReply(raw []byte) serverReply {
+// NewReply makes a reply of its lines.
+func NewReply(raw []byte) Reply {
 	code, _, _ := replyLine(raw)
-	return serverReply{code: code, raw: raw}
+	return Reply{Code: code, Raw: raw}
 }
 
-// text returns what a reply says, without the code, its lines parted by LF.
-func (r serverReply) text() string {
+// Text returns what a reply says, without the code, its lines parted by LF.
+func (r Reply) Text() string {
 	var lines []string
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(r.raw), "\r\n"), "\r\n") {
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(r.Raw), "\r\n"), "\r\n") {
 		lines = append(lines, line[min(4, len(line)):])
 	}
 	return strings.Join(lines, "\n")
 }
 
-func (r serverReply) ok() bool { return r.code >= 200 && r.code < 300 }
+func (r Reply) OK() bool { return r.Code >= 200 && r.Code < 300 }
 
 // replyLine takes the code of a reply line (RFC 5321 section 4.2) and says
 // whether more lines follow.
@@ -53,13 +53,13 @@ func visible(line []byte) []byte {
 	return line
 }
 
-// enhanced separates a reply into its codes (RFC 2034 section 4), both of them, and
+// Enhanced separates a reply into its codes (RFC 2034 section 4), both of them, and
 // its words in printable US-ASCII, at most maxWords. A reply may have none (RFC 5321
 // section 4.2); there are always some here.
-func (r serverReply) enhanced() (code, text string) {
-	code, text = fmt.Sprintf("%d %d.0.0", r.code, r.code/100), strings.ReplaceAll(r.text(), "\n", " ")
-	if status, rest, ok := strings.Cut(text, " "); ok && isStatus(status, r.code) {
-		code, text = fmt.Sprintf("%d %s", r.code, status), strings.ReplaceAll(rest, status+" ", "")
+func (r Reply) Enhanced() (code, text string) {
+	code, text = fmt.Sprintf("%d %d.0.0", r.Code, r.Code/100), strings.ReplaceAll(r.Text(), "\n", " ")
+	if status, rest, ok := strings.Cut(text, " "); ok && isStatus(status, r.Code) {
+		code, text = fmt.Sprintf("%d %s", r.Code, status), strings.ReplaceAll(rest, status+" ", "")
 	}
 	printable := strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
@@ -86,9 +86,9 @@ func isStatus(s string, code int) bool {
 
 // capabilities are the keywords of a reply to EHLO, in upper case, with their
 // parameters. Its first line has none, and that is all that HELO is told.
-func capabilities(r serverReply) map[string]string {
+func capabilities(r Reply) map[string]string {
 	caps := map[string]string{}
-	for _, line := range strings.Split(r.text(), "\n")[1:] {
+	for _, line := range strings.Split(r.Text(), "\n")[1:] {
 		keyword, parameters, _ := strings.Cut(strings.ReplaceAll(line, "AUTH=", "AUTH "), " ")
 		keyword = strings.ToUpper(keyword)
 		caps[keyword] = strings.TrimSpace(caps[keyword] + " " + parameters)

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"bufio"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// An upstream is a connection to the submission server. It knows the shape of
+// A Conn is a connection to the submission server. It knows the shape of
 // replies, and of commands only what it has to: everything else is passed on.
-type upstream struct {
+type Conn struct {
 	conn    net.Conn
 	socket  net.Conn // beneath TLS
 	r       *bufio.Reader
@@ -36,52 +36,52 @@ const (
 	maxReply     = 64 << 10
 )
 
-var errProtocol = errors.New("not an SMTP reply")
+var ErrProtocol = errors.New("not an SMTP reply")
 
 // readReply reads one reply. One deadline holds for all its lines.
-func (u *upstream) readReply(timeout time.Duration) (serverReply, error) {
+func (u *Conn) readReply(timeout time.Duration) (Reply, error) {
 	u.conn.SetReadDeadline(time.Now().Add(timeout))
-	var r serverReply
+	var r Reply
 	for {
 		line, err := u.r.ReadSlice('\n')
 		if err != nil {
 			if errors.Is(err, bufio.ErrBufferFull) {
-				err = errProtocol
+				err = ErrProtocol
 			}
-			return serverReply{}, err
+			return Reply{}, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		code, more, ok := replyLine(line)
-		if !ok || r.code != 0 && code != r.code || len(r.raw)+len(line) > maxReply {
-			return serverReply{}, errProtocol
+		if !ok || r.Code != 0 && code != r.Code || len(r.Raw)+len(line) > maxReply {
+			return Reply{}, ErrProtocol
 		}
-		r.code = code
-		r.raw = append(append(r.raw, visible(line)...), "\r\n"...)
+		r.Code = code
+		r.Raw = append(append(r.Raw, visible(line)...), "\r\n"...)
 		if !more {
 			u.spoke = time.Now()
-			u.refused = u.refused || r.code >= 400
+			u.refused = u.refused || r.Code >= 400
 			u.unproductive++
 			return r, nil
 		}
 	}
 }
 
-// command sends a command line, CRLF included, and reads the reply. Where the
-// upstream took leave before it was asked, the error is a *refusal with its words.
-func (u *upstream) command(name string, line []byte) (serverReply, error) {
+// Command sends a command line, CRLF included, and reads the reply. Where the
+// upstream took leave before it was asked, the error is a *Refusal with its words.
+func (u *Conn) Command(name string, line []byte) (Reply, error) {
 	return u.commandWithin(u.wait.Reply, name, line)
 }
 
-func (u *upstream) commandWithin(timeout time.Duration, name string, line []byte) (serverReply, error) {
+func (u *Conn) commandWithin(timeout time.Duration, name string, line []byte) (Reply, error) {
 	if u.unasked() != nil {
-		return serverReply{}, u.leaveTaken(timeout, name)
+		return Reply{}, u.leaveTaken(timeout, name)
 	}
 	if err := u.write(line); err != nil {
-		return serverReply{}, u.lastWord(name, err)
+		return Reply{}, u.lastWord(name, err)
 	}
 	r, err := u.readReply(timeout)
 	if err != nil {
-		return serverReply{}, err
+		return Reply{}, err
 	}
 	u.note(name, r)
 	return r, nil
@@ -98,46 +98,46 @@ const (
 )
 
 // note counts a reply, and keeps up with the transaction by what the upstream says.
-func (u *upstream) note(name string, r serverReply) {
-	u.replied(name, r.code)
+func (u *Conn) note(name string, r Reply) {
+	u.replied(name, r.Code)
 	switch {
-	case name == "mail" && r.ok():
+	case name == "mail" && r.OK():
 		u.stage = begun
 		u.transactions++
-	case name == "data" && r.code == 354:
+	case name == "data" && r.Code == 354:
 		u.stage = sending
-	case (name == "rset" || name == "ehlo") && r.ok(): // RFC 5321 section 4.1.4
+	case (name == "rset" || name == "ehlo") && r.OK(): // RFC 5321 section 4.1.4
 		u.stage = between
 	}
 }
 
-// inTransaction reports whether a transaction is open; where there is no upstream,
+// InTransaction reports whether a transaction is open; where there is no upstream,
 // none is.
-func (u *upstream) inTransaction() bool { return u != nil && u.stage != between }
+func (u *Conn) InTransaction() bool { return u != nil && u.stage != between }
 
-// inMessage reports whether the upstream waits for more of a message.
-func (u *upstream) inMessage() bool { return u != nil && u.stage == sending }
+// InMessage reports whether the upstream waits for more of a message.
+func (u *Conn) InMessage() bool { return u != nil && u.stage == sending }
 
 // leaveTaken reads what the upstream said before it was asked. It is why the
 // upstream hangs up, with 421 (RFC 5321 section 3.8) or, as some do, with
 // another code that refuses. Anything else would be taken for the reply to the
 // command, and put all further ones out of step.
-func (u *upstream) leaveTaken(timeout time.Duration, name string) error {
+func (u *Conn) leaveTaken(timeout time.Duration, name string) error {
 	r, err := u.readReply(timeout)
 	switch {
 	case err != nil:
 		return err
-	case r.code < 400:
-		return errProtocol
+	case r.Code < 400:
+		return ErrProtocol
 	}
-	u.replied(name, r.code)
-	return &refusal{serverReply: r}
+	u.replied(name, r.Code)
+	return &Refusal{Reply: r}
 }
 
 // unasked returns an error where the upstream has said something that nobody
 // asked for, or has gone. It looks into the buffers, TLS's included, and at the
 // socket, and does not wait.
-func (u *upstream) unasked() error {
+func (u *Conn) unasked() error {
 	u.conn.SetReadDeadline(time.Unix(1, 0))
 	_, err := u.r.Peek(1)
 	if errors.Is(err, os.ErrDeadlineExceeded) && !silent(u.socket) {
@@ -148,14 +148,14 @@ func (u *upstream) unasked() error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil
 	case err == nil:
-		return errProtocol
+		return ErrProtocol
 	}
 	return err
 }
 
-// writeMessage sends a piece of a message. What the upstream says before it has
+// WriteMessage sends a piece of a message. What the upstream says before it has
 // the final dot is no answer to the message, but may be why it is not taken.
-func (u *upstream) writeMessage(b []byte) error {
+func (u *Conn) WriteMessage(b []byte) error {
 	err := u.unasked()
 	if err == nil {
 		err = u.write(b)
@@ -166,23 +166,23 @@ func (u *upstream) writeMessage(b []byte) error {
 	return err
 }
 
-// messageReply reads the reply to a whole message.
-func (u *upstream) messageReply() (serverReply, error) {
+// MessageReply reads the reply to a whole message.
+func (u *Conn) MessageReply() (Reply, error) {
 	u.stage = between // the final dot has gone, and only the upstream knows what comes of it (RFC 1047)
 	r, err := u.readReply(u.wait.Reply)
-	if err == nil && r.code < 400 && !r.ok() {
-		err = errProtocol
+	if err == nil && r.Code < 400 && !r.OK() {
+		err = ErrProtocol
 	}
 	if err != nil {
-		return serverReply{}, err
+		return Reply{}, err
 	}
-	u.replied("message", r.code)
+	u.replied("message", r.Code)
 	u.unproductive = 0
 	return r, nil
 }
 
 // write sends bytes upstream, within the stall limit.
-func (u *upstream) write(b []byte) error {
+func (u *Conn) write(b []byte) error {
 	u.conn.SetWriteDeadline(time.Now().Add(u.wait.Stall))
 	_, err := u.conn.Write(b)
 	return err
@@ -190,30 +190,34 @@ func (u *upstream) write(b []byte) error {
 
 // lastWord reads why the upstream no longer takes what it is sent: many say it
 // before they close, and it is the reply that the client should see.
-func (u *upstream) lastWord(name string, writeErr error) error {
-	r, err := u.readReply(lastWordTime)
-	if err != nil || r.code < 400 {
+func (u *Conn) lastWord(name string, writeErr error) error {
+	r, err := u.readReply(LastWordTime)
+	if err != nil || r.Code < 400 {
 		return writeErr
 	}
-	u.replied(name, r.code)
-	return &refusal{serverReply: r}
+	u.replied(name, r.Code)
+	return &Refusal{Reply: r}
 }
 
-const lastWordTime = 5 * time.Second
+const LastWordTime = 5 * time.Second
 
-// close closes the connection: what it has of a message it must not take for
+// Socket is the socket of the connection, beneath TLS, for who has to close it from
+// elsewhere.
+func (u *Conn) Socket() net.Conn { return u.socket }
+
+// Close closes the connection: what it has of a message it must not take for
 // finished.
-func (u *upstream) close() { u.conn.Close() }
+func (u *Conn) Close() { u.conn.Close() }
 
-// offers are the keywords of the upstream's extensions, in upper case, with their
+// Offers are the keywords of the upstream's extensions, in upper case, with their
 // parameters.
-func (u *upstream) offers() map[string]string { return u.caps }
+func (u *Conn) Offers() map[string]string { return u.caps }
 
-// quiet is how long ago the upstream said something.
-func (u *upstream) quiet() time.Duration { return time.Since(u.spoke) }
+// Quiet is how long ago the upstream said something.
+func (u *Conn) Quiet() time.Duration { return time.Since(u.spoke) }
 
-// quit takes leave and closes. The client has had its 221.
-func (u *upstream) quit() {
+// Quit takes leave and closes. The client has had its 221.
+func (u *Conn) Quit() {
 	u.conn.SetDeadline(time.Now().Add(quitTime))
 	if _, err := u.conn.Write([]byte("QUIT\r\n")); err == nil {
 		io.Copy(io.Discard, io.LimitReader(u.r, maxReplyLine))

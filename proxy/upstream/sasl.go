@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"crypto/hmac"
@@ -73,7 +73,7 @@ func noMechanism(ways []mechanism, offered []string) error {
 	case slices.ContainsFunc(offered, func(name string) bool { return Mechanism(name).TakesToken() }):
 		text = "it takes no password, but an OAuth2 token"
 	}
-	return &dialError{kind: kindLogin, text: text}
+	return &DialError{Kind: KindLogin, text: text}
 }
 
 // A scramClient is SCRAM-SHA-256 (RFC 5802 and 7677).
@@ -100,7 +100,7 @@ const maxIterations = 1 << 20
 func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	text := string(challenge)
 	if strings.HasPrefix(text, "e=") { // RFC 5802 section 7: server-error
-		return nil, errLoginRefused
+		return nil, ErrLoginRefused
 	}
 	if _, iterations, ok := strings.Cut(text, ",i="); ok {
 		iterations, _, _ = strings.Cut(iterations, ",")

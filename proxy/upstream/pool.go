@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"slices"
@@ -15,22 +15,22 @@ const (
 	checkTime       = 5 * time.Second // to answer that
 )
 
-// A pool holds connections to one upstream that no session uses, logged in
+// A Pool holds connections to one upstream that no session uses, logged in
 // and between transactions.
-type pool struct {
+type Pool struct {
 	max int
 
 	mu     sync.Mutex
-	idle   []*upstream // the last one was used last
+	idle   []*Conn // the last one was used last
 	closed bool
 }
 
-// newPool makes a pool that keeps at most so many.
-func newPool(max int) *pool { return &pool{max: max} }
+// NewPool makes a pool that keeps at most so many.
+func NewPool(max int) *Pool { return &Pool{max: max} }
 
-// take takes the connection out that was used last of those that were greeted
+// Take takes the connection out that was used last of those that were greeted
 // with a name; nil is none.
-func (p *pool) take(helo string) *upstream {
+func (p *Pool) Take(helo string) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, u := range slices.Backward(p.idle) {
@@ -43,9 +43,9 @@ func (p *pool) take(helo string) *upstream {
 	return nil
 }
 
-// put gives the pool a connection. Where it has too many, the one that has
+// Put gives the pool a connection. Where it has too many, the one that has
 // rested longest goes.
-func (p *pool) put(u *upstream) {
+func (p *Pool) Put(u *Conn) {
 	p.mu.Lock()
 	leaving := u
 	if !p.closed {
@@ -64,7 +64,7 @@ func (p *pool) put(u *upstream) {
 }
 
 // retire closes a connection that nobody wanted.
-func (p *pool) retire(u *upstream) {
+func (p *Pool) retire(u *Conn) {
 	p.mu.Lock()
 	i := slices.Index(p.idle, u)
 	if i >= 0 {
@@ -76,8 +76,8 @@ func (p *pool) retire(u *upstream) {
 	}
 }
 
-// close closes all connections, and those that are still given to the pool.
-func (p *pool) close() {
+// Close closes all connections, and those that are still given to the pool.
+func (p *Pool) Close() {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle, p.closed = nil, true
@@ -89,43 +89,43 @@ func (p *pool) close() {
 }
 
 // leave takes leave without waiting for the upstream to do the same.
-func (u *upstream) leave() {
+func (u *Conn) leave() {
 	u.conn.SetDeadline(time.Now().Add(quitTime))
 	u.conn.Write([]byte("QUIT\r\n"))
 	u.conn.Close()
 }
 
-// wants reports whether the pool would keep a connection. Between transactions it
+// Wants reports whether the pool would keep a connection. Between transactions it
 // has to be.
-func (p *pool) wants(u *upstream) bool { return p.max > 0 && !u.inTransaction() && !u.worn() }
+func (p *Pool) Wants(u *Conn) bool { return p.max > 0 && !u.InTransaction() && !u.worn() }
 
 // worn reports whether a connection has served long enough. Servers count what
 // they refuse, and commands that lead to no message, and slow down or hang up
 // when it is too much: nobody is to pay for another client's mistakes.
-func (u *upstream) worn() bool {
+func (u *Conn) worn() bool {
 	return u.refused || u.unproductive > maxUnproductive || u.transactions >= maxTransactions || time.Since(u.born) > maxAge
 }
 
-// reset brings the upstream to where it was before any transaction.
-func (u *upstream) reset() bool {
-	return u.agrees("rset", "RSET\r\n")
+// Reset brings the upstream to where it was before any transaction.
+func (u *Conn) Reset() bool {
+	return u.Agrees("rset", "RSET\r\n")
 }
 
-// alive reports whether a connection that was left alone can be used. What
+// Alive reports whether a connection that was left alone can be used. What
 // came in since the last reply is no answer to anything that will be asked:
 // the upstream took leave, or is out of step.
-func (u *upstream) alive() bool {
+func (u *Conn) Alive() bool {
 	if u.unasked() != nil {
 		return false
 	}
 	if time.Since(u.spoke) < restTime {
 		return true
 	}
-	return u.agrees("noop", "NOOP\r\n")
+	return u.Agrees("noop", "NOOP\r\n")
 }
 
-// agrees sends a command that nobody waits for long, and that must be taken.
-func (u *upstream) agrees(name, line string) bool {
+// Agrees sends a command that nobody waits for long, and that must be taken.
+func (u *Conn) Agrees(name, line string) bool {
 	r, err := u.commandWithin(min(checkTime, u.wait.Reply), name, []byte(line))
-	return err == nil && r.ok()
+	return err == nil && r.OK()
 }

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -44,7 +44,7 @@ type account struct {
 	secret   secret
 
 	mu        sync.Mutex
-	refusal   *dialError // of the last login
+	refusal   *DialError // of the last login
 	refusedAt time.Time
 }
 
@@ -94,14 +94,14 @@ func (p *password) renew(ctx context.Context, refused string) (string, error) {
 		return p.known, nil
 	}
 	if p.reread == nil || !p.readAt.IsZero() && time.Since(p.readAt) < rereadPause {
-		return "", errLoginRefused
+		return "", ErrLoginRefused
 	}
 	again, err := p.reread(ctx)
-	if outOfDescriptors(err) {
-		return "", errNoDescriptors
+	if OutOfDescriptors(err) {
+		return "", ErrNoDescriptors
 	}
 	if p.readAt = time.Now(); err != nil || again == refused {
-		return "", errLoginRefused
+		return "", ErrLoginRefused
 	}
 	p.known = again
 	return again, nil
@@ -118,7 +118,7 @@ func (t *token) current(ctx context.Context) (string, error) {
 func (t *token) renew(ctx context.Context, refused string) (string, error) {
 	other, err := t.Refused(ctx, refused)
 	if errors.Is(err, oauth2.ErrNoOther) {
-		return "", errLoginRefused
+		return "", ErrLoginRefused
 	}
 	return other, tokenError(err)
 }
@@ -129,39 +129,39 @@ func tokenError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case outOfDescriptors(err):
-		return errNoDescriptors
+	case OutOfDescriptors(err):
+		return ErrNoDescriptors
 	}
-	return &dialError{kind: kindToken, text: err.Error()}
+	return &DialError{Kind: KindToken, text: err.Error()}
 }
 
 var (
-	errLoginRefused = &dialError{kind: kindLogin, text: "it refused the login"}
-	errLoginLater   = &dialError{kind: kindLogin, text: "it cannot check the login at this moment"}
-	errExchange     = &dialError{kind: kindLogin, text: "its part of the login makes no sense"}
-	errNotProven    = &dialError{kind: kindLogin, text: "it did not prove that it knows the password"}
-	errInTheClear   = &dialError{kind: kindLogin, text: "the password would travel in the clear"}
+	ErrLoginRefused = &DialError{Kind: KindLogin, text: "it refused the login"}
+	errLoginLater   = &DialError{Kind: KindLogin, text: "it cannot check the login at this moment"}
+	errExchange     = &DialError{Kind: KindLogin, text: "its part of the login makes no sense"}
+	errNotProven    = &DialError{Kind: KindLogin, text: "it did not prove that it knows the password"}
+	errInTheClear   = &DialError{Kind: KindLogin, text: "the password would travel in the clear"}
 )
 
 // refusedWith is errLoginRefused with what the upstream said, unless that repeats
 // the secret, and what to do about it where that is known.
-func refusedWith(r serverReply, secret string) *dialError {
-	code, words := r.enhanced()
-	if shows(r.text(), secret) {
+func refusedWith(r Reply, secret string) *DialError {
+	code, words := r.Enhanced()
+	if shows(r.Text(), secret) {
 		words = "its words repeat the secret"
 	}
 	detail := code
-	if advice := advise(r); advice != "" {
+	if advice := Advise(r); advice != "" {
 		detail += ": " + advice
 	}
-	return &dialError{kind: kindLogin, text: errLoginRefused.text, detail: detail, said: code + " " + words}
+	return &DialError{Kind: KindLogin, text: ErrLoginRefused.text, detail: detail, said: code + " " + words}
 }
 
-// dial opens a connection, and logs in where that is sendguard's to do. Where the
+// Dial opens a connection, and logs in where that is sendguard's to do. Where the
 // secret was refused and there is another one by now, that is tried, once. The error
-// is a *dialError or a *refusal. opened is called with the socket as soon as there is
+// is a *DialError or a *Refusal. opened is called with the socket as soon as there is
 // one, so that it can be closed from elsewhere.
-func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (*upstream, error) {
+func (d *Dialer) Dial(ctx context.Context, as Greeting, opened func(net.Conn)) (*Conn, error) {
 	if d.account == nil {
 		return d.open(ctx, as, opened)
 	}
@@ -173,7 +173,7 @@ func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (
 		return nil, err
 	}
 	u, err := d.openAs(ctx, secret, as, opened)
-	if !errors.Is(err, errLoginRefused) {
+	if !errors.Is(err, ErrLoginRefused) {
 		return u, err
 	}
 	refusal := err
@@ -181,7 +181,7 @@ func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (
 		u, err = d.openAs(ctx, secret, as, opened)
 		refusal = err
 	}
-	if errors.Is(err, errLoginRefused) {
+	if errors.Is(err, ErrLoginRefused) {
 		d.account.refuse(refusal)
 		return nil, refusal
 	}
@@ -190,7 +190,7 @@ func (d *dialer) dial(ctx context.Context, as greeting, opened func(net.Conn)) (
 
 // openAs opens a connection and logs in. Where that is refused it is closed: many
 // servers take one attempt only.
-func (d *dialer) openAs(ctx context.Context, secret string, as greeting, opened func(net.Conn)) (*upstream, error) {
+func (d *Dialer) openAs(ctx context.Context, secret string, as Greeting, opened func(net.Conn)) (*Conn, error) {
 	u, err := d.open(ctx, as, opened)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ const refusedPause = 10 * time.Second
 func (a *account) refuse(refusal error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.refusedAt, a.refusal = time.Now(), errLoginRefused
+	a.refusedAt, a.refusal = time.Now(), ErrLoginRefused
 	errors.As(refusal, &a.refusal)
 }
 
@@ -226,12 +226,12 @@ func (a *account) refused() error {
 // logIn logs in with the best mechanism that the upstream offers. A secret that is
 // refused is not tried with another one: it is no better in another form, and
 // would be shown to a server that may have asked not to see it.
-func (a *account) logIn(u *upstream, secret string) error {
+func (a *account) logIn(u *Conn, secret string) error {
 	_, secure := u.conn.(*tls.Conn)
 	if remote, ok := u.conn.RemoteAddr().(*net.TCPAddr); !secure && (!ok || !remote.IP.IsLoopback()) {
 		return errInTheClear
 	}
-	offered := u.mechanisms()
+	offered := u.Mechanisms()
 	for _, m := range a.ways {
 		if slices.Contains(offered, string(m.name)) {
 			return u.exchange(m.begin(a.username, secret), secret)
@@ -246,7 +246,7 @@ const (
 )
 
 // exchange goes through one login (RFC 4954 section 4) with a secret.
-func (u *upstream) exchange(c sasl.Client, secret string) error {
+func (u *Conn) exchange(c sasl.Client, secret string) error {
 	mechanism, first, err := c.Start()
 	if err != nil {
 		return errExchange
@@ -257,26 +257,26 @@ func (u *upstream) exchange(c sasl.Client, secret string) error {
 	}
 	answered := first == nil && strings.Count(line, " ") > 1 // the server has what it asked for
 	for range maxChallenges {
-		r, err := u.command("auth", []byte(line+"\r\n"))
+		r, err := u.Command("auth", []byte(line+"\r\n"))
 		switch {
 		case err != nil:
 			return replyError(err)
-		case u.letsIn(r, answered):
+		case u.LetsIn(r, answered):
 			if s, ok := c.(*scramClient); ok && !s.Valid() {
 				return errNotProven
 			}
 			return nil
-		case r.code >= 500:
+		case r.Code >= 500:
 			return refusedWith(r, secret)
-		case r.code >= 400:
+		case r.Code >= 400:
 			return errLoginLater
-		case r.code != 334:
-			return replyError(errProtocol)
+		case r.Code != 334:
+			return replyError(ErrProtocol)
 		}
 		response := first
 		if first = nil; response == nil {
 			if response, err = answerTo(c, r); err != nil {
-				u.command("auth", []byte("*\r\n")) // whatever it says, the connection is closed next
+				u.Command("auth", []byte("*\r\n")) // whatever it says, the connection is closed next
 				return err
 			}
 		}
@@ -285,11 +285,11 @@ func (u *upstream) exchange(c sasl.Client, secret string) error {
 	return errExchange
 }
 
-// letsIn reports whether a reply to a line of an exchange ends it well. That is
+// LetsIn reports whether a reply to a line of an exchange ends it well. That is
 // 235 (RFC 4954 section 6); some servers say 250. A stray 250 lets nobody in:
 // the server must have been answered, and must have said nothing else.
-func (u *upstream) letsIn(r serverReply, answered bool) bool {
-	return r.code == 235 || r.code == 250 && answered && u.unasked() == nil
+func (u *Conn) LetsIn(r Reply, answered bool) bool {
+	return r.Code == 235 || r.Code == 250 && answered && u.unasked() == nil
 }
 
 // encodeInitial spells an initial response; an empty one is "=".
@@ -301,14 +301,14 @@ func encodeInitial(response []byte) string {
 }
 
 // answerTo returns the client's response to a challenge. The error is a
-// *dialError.
-func answerTo(c sasl.Client, challenge serverReply) ([]byte, error) {
-	text, err := base64.StdEncoding.DecodeString(challenge.text())
+// *DialError.
+func answerTo(c sasl.Client, challenge Reply) ([]byte, error) {
+	text, err := base64.StdEncoding.DecodeString(challenge.Text())
 	if err != nil {
-		text = []byte(challenge.text()) // some ask in words
+		text = []byte(challenge.Text()) // some ask in words
 	}
 	response, err := c.Next(text)
-	if err != nil && !errors.As(err, new(*dialError)) {
+	if err != nil && !errors.As(err, new(*DialError)) {
 		err = errExchange
 	}
 	return response, err

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"context"
@@ -14,20 +14,20 @@ import (
 // is sendguard's to do, and says how the connection is secured and what the
 // upstream offers. The error says what went wrong, with the upstream's own words
 // where it refused.
-func Probe(ctx context.Context, u Upstream, wait Timeouts) (string, error) {
+func Probe(ctx context.Context, u Server, wait Timeouts) (string, error) {
 	wait.Reply = min(wait.Reply, wait.Connect) // somebody waits for it
-	d := newDialer(u, wait, func(net.Addr) bool { return false }, func(string, int) {})
-	up, err := d.dial(ctx, greeting{name: "localhost"}, func(net.Conn) {})
-	if r := (*refusal)(nil); errors.As(err, &r) {
-		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.raw)), "\r\n", " / "))
+	d := NewDialer(u, wait, func(net.Addr) bool { return false }, func(string, int) {})
+	up, err := d.Dial(ctx, Greeting{Name: "localhost"}, func(net.Conn) {})
+	if r := (*Refusal)(nil); errors.As(err, &r) {
+		return "", fmt.Errorf("%s", strings.ReplaceAll(strings.TrimSpace(string(r.Raw)), "\r\n", " / "))
 	}
-	if d := (*dialError)(nil); errors.As(err, &d) && d.said != "" {
+	if d := (*DialError)(nil); errors.As(err, &d) && d.said != "" {
 		return "", fmt.Errorf("%w; it said: %s", err, d.said)
 	}
 	if err != nil {
 		return "", err
 	}
-	defer up.quit()
+	defer up.Quit()
 	secured := "no TLS"
 	if conn, ok := up.conn.(*tls.Conn); ok {
 		secured = tls.VersionName(conn.ConnectionState().Version)

@@ -1,0 +1,2 @@
+// Package upstream is the server's side of a session.
+package upstream
