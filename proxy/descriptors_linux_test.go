@@ -145,10 +145,10 @@ func TestAMessageThatNoDescriptorIsLeftToHoldIsOurFault(t *testing.T) {
 }
 
 func TestALoginThatNoDescriptorIsLeftToCheckIsNoWrongPassword(t *testing.T) {
-	path := usersFile(t, "alice:"+newHash("sesame"))
+	path := usersFile(t, "alice:"+hashOf("sesame"))
 	g := newGuard(t, newUpstream(t), withUsers(path))
 	c := g.greeted()
-	writeUsers(t, path, "alice:"+newHash("sesame"), "bob:"+newHash("sesame"))
+	writeUsers(t, path, "alice:"+hashOf("sesame"), "bob:"+hashOf("sesame"))
 	free := exhaust(t)
 	c.cmd("AUTH PLAIN "+b64("\x00bob\x00sesame"), noDescriptor)
 	c.ended()

@@ -185,7 +185,7 @@ func TestALoginThatTheUpstreamRefusedIsLoggedWithoutItsWords(t *testing.T) {
 
 func TestTheClientsAddressIsLoggedWhereTheRouteSaysSo(t *testing.T) {
 	for _, shown := range []bool{false, true} {
-		g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))), func(s *setup) {
+		g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+hashOf("sesame"))), func(s *setup) {
 			s.route = func(r *Route) { r.LogClient, r.ProxyProtocol = shown, true }
 		})
 		c := g.dial()
@@ -249,7 +249,7 @@ func TestReferencesAreSixLettersAndDigitsThatNobodyMistakes(t *testing.T) {
 
 // A stranger has no login, and may send as much as the line takes.
 func TestMAILWithoutALoginDoesNotFloodTheLog(t *testing.T) {
-	g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+newHash("sesame"))))
+	g := newGuard(t, newUpstream(t), withUsers(usersFile(t, "alice:"+hashOf("sesame"))))
 	const clients = 20
 	for range clients {
 		c := g.greeted()

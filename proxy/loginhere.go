@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sendguard/proxy/upstream"
+	"sendguard/proxy/users"
 )
 
 // guardMechanisms are the ways to log in at sendguard itself: those that show
@@ -67,7 +68,7 @@ func (l *guardLogin) ask(challenge string) ([]byte, bool, error) {
 // check decides. A login that failed is told late, and not often.
 func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 	l.w.Flush()
-	ok, err := l.users.check(l.ctx, name, password)
+	ok, err := l.users.Check(l.ctx, name, password)
 	switch {
 	case upstream.OutOfDescriptors(err):
 		l.fault(faultDescriptors)
@@ -96,7 +97,7 @@ func (l *guardLogin) fail() ([]byte, bool, error) {
 }
 
 // usersOf opens the users of a route; nil: it has none of its own.
-func (s *Server) usersOf(r Route) *users {
+func (s *Server) usersOf(r Route) *users.Users {
 	if r.UsersFile == "" {
 		return nil
 	}
@@ -104,7 +105,7 @@ func (s *Server) usersOf(r Route) *users {
 		text := strings.ReplaceAll(err.Error(), r.UsersFile, "users_file") // a path may hold a domain
 		s.log.Error("the users file cannot be read, what it said before holds", "route", r.Name, "error", text)
 	}
-	u, err := newUsers(r.UsersFile, s.checks, func(err error) bool {
+	u, err := users.Open(r.UsersFile, s.checks, func(err error) bool {
 		if upstream.OutOfDescriptors(err) { // what it said before may be wrong by now, and the reason soon be gone
 			return false
 		}

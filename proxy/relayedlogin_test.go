@@ -184,15 +184,15 @@ func TestAStray250LetsNobodyIn(t *testing.T) {
 }
 
 func TestAUTHThatCannotBeIsCounted(t *testing.T) {
-	users := withUsers(usersFile(t, "alice:"+newHash("sesame")))
+	own := withUsers(usersFile(t, "alice:"+hashOf("sesame")))
 	for name, tc := range map[string]struct {
 		change func(*setup)
 		line   string
 		code   string
 	}{
 		"not offered":       {func(s *setup) { s.upstream.Relay = false }, "AUTH PLAIN =", "502 5.5.1"},
-		"no such mechanism": {users, "AUTH BOGUS", "504 5.7.4"},
-		"no base64":         {users, "AUTH PLAIN !!!", "501 5.7.0"},
+		"no such mechanism": {own, "AUTH BOGUS", "504 5.7.4"},
+		"no base64":         {own, "AUTH PLAIN !!!", "501 5.7.0"},
 		"twice":             {func(*setup) {}, "AUTH PLAIN =", "503 5.5.1 Logged in already"},
 	} {
 		t.Run(name, func(t *testing.T) {

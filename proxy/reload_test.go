@@ -133,9 +133,9 @@ func TestWhereClientsMayComeFromIsAskedAnew(t *testing.T) {
 
 func TestTLSAndUsersAreThoseOfTheNextConnection(t *testing.T) {
 	u, p := newUpstream(t), newPair(t, upstream.TLSImplicit)
-	g := newGuard(t, u, withUsers(usersFile(t, "alice:"+newHash("sesame"))))
+	g := newGuard(t, u, withUsers(usersFile(t, "alice:"+hashOf("sesame"))))
 	before := g.greeted()
-	g.mustReload(u, nil, p.on, withUsers(usersFile(t, "bob:"+newHash("sesame"))))
+	g.mustReload(u, nil, p.on, withUsers(usersFile(t, "bob:"+hashOf("sesame"))))
 	conn := tls.Client(g.dial().conn, p.config())
 	after := &client{t, conn, bufio.NewReader(conn), nil}
 	after.want("220")

@@ -16,6 +16,7 @@ import (
 	"sendguard/policy"
 	"sendguard/proxy/unfinished"
 	"sendguard/proxy/upstream"
+	"sendguard/proxy/users"
 	"sendguard/proxy/wire"
 )
 
@@ -55,7 +56,7 @@ type Route struct {
 	TLS           *ClientTLS     // nil: clients do without
 	Allow         []netip.Prefix // where connections may come from; none: from anywhere
 	AuthRequired  bool           // MAIL is taken after a login only
-	UsersFile     string         // who may log in here, as CheckUsersFile takes it; "": the upstream knows. Not with Relay
+	UsersFile     string         // who may log in here, as users.CheckFile takes it; "": the upstream knows. Not with Relay
 	ProxyProtocol bool           // connections begin with a PROXY header
 	LogClient     bool           // the log has the address of the client
 	Upstream      upstream.Server
@@ -66,8 +67,8 @@ type Server struct {
 	metrics *Metrics
 	log     *slog.Logger
 	buffers *wire.Budget
-	checks  *checks // of passwords
-	kept    kept    // for a client that would find no descriptor
+	checks  *users.Checks // of passwords
+	kept    kept          // for a client that would find no descriptor
 	sends   *unfinished.Sends
 
 	inForce   atomic.Pointer[settings]
@@ -99,14 +100,14 @@ type route struct {
 	tls      *tls.Config // nil without TLS
 	dialer   *upstream.Dialer
 	pool     *upstream.Pool
-	users    *users // nil: none of our own
+	users    *users.Users // nil: none of our own
 }
 
 // NewServer makes a server; Start opens its listeners. sends remembers what a
 // client will have to send again; it must stay open until Shutdown returns.
 func NewServer(routes []Route, limits Limits, p *policy.Policy, sends *unfinished.Sends, m *Metrics, log *slog.Logger) *Server {
 	buffers := wire.NewBudget(limits.BufferBytes)
-	s := &Server{sends: sends, metrics: m, log: log, buffers: buffers, checks: newChecks(buffers),
+	s := &Server{sends: sends, metrics: m, log: log, buffers: buffers, checks: users.NewChecks(buffers),
 		open: map[*session]struct{}{}, perClient: map[string]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.inForce.Store(s.newSettings(routes, limits, p))

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"sendguard/cmd/sendguard/config"
-	"sendguard/proxy"
+	"sendguard/proxy/users"
 )
 
 func userCommand() *cobra.Command {
@@ -65,11 +65,11 @@ func setUser(path, name, password string) error {
 		return err
 	}
 	defer unlock()
-	text, err := proxy.ReadUsersFile(path)
+	text, err := users.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if text, err = proxy.WithUser(text, name, password); err != nil {
+	if text, err = users.WithUser(text, name, password); err != nil {
 		return err
 	}
 	return replaceFile(path, guardMode(path), text)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"sendguard/proxy"
+	"sendguard/proxy/users"
 )
 
 // user carries out sendguard user with a password on standard input.
@@ -58,7 +58,7 @@ func TestUserAddsAndReplaces(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
-	if err := proxy.CheckUsersFile(path); err != nil {
+	if err := users.CheckFile(path); err != nil {
 		t.Error(err)
 	}
 	for name, password := range map[string]string{"a:b": "x", "a b": "x", "#a": "x", "": "x", "carol": "\n"} {

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"sendguard/policy"
-	"sendguard/proxy"
 	"sendguard/proxy/unfinished"
+	"sendguard/proxy/users"
 )
 
 // labelName is what can be the name of a route or rule in logs and metrics.
@@ -143,7 +143,7 @@ func (r *routeConfig) checkUsers(d *decoder, key string) {
 		d.problem(key+".users_file", "only with upstream.auth: login or none; with relay it is the upstream that knows the users")
 	}
 	r.UsersFile = d.relative(r.UsersFile)
-	if err := proxy.CheckUsersFile(r.UsersFile); err != nil {
+	if err := users.CheckFile(r.UsersFile); err != nil {
 		d.problem(key+".users_file", "%v (make one with: sendguard user NAME --file %s)", aboutFile(err, r.UsersFile), r.UsersFile)
 	}
 }

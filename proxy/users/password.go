@@ -1,4 +1,4 @@
-package proxy
+package users
 
 import (
 	"crypto/rand"

@@ -1,4 +1,4 @@
-package proxy
+package users
 
 import (
 	"bytes"
@@ -13,12 +13,12 @@ import (
 	"unicode"
 )
 
-// A users is the users_file of a route: who may send through it. A line is
+// A Users is the users_file of a route: who may send through it. A line is
 // name:hash; empty ones and those that begin with # do not count. The file is
 // read again when it has changed.
-type users struct {
+type Users struct {
 	path   string
-	checks *checks
+	Checks *Checks
 	// unread is called where the file was changed and cannot be read, and says
 	// whether what it said before holds.
 	unread func(error) bool
@@ -35,42 +35,42 @@ const (
 )
 
 // A budget of memory, for the checks of passwords.
-type memoryBudget interface {
+type Memory interface {
 	Take(n int) bool // reports false where there is not so much
 	Give(n int)
 }
 
-// A checks is what all checks of passwords share.
-type checks struct {
+// A Checks is what all checks of passwords share.
+type Checks struct {
 	turns  chan struct{}
-	memory memoryBudget
+	memory Memory
 }
 
 // maxChecks is how many are made at once: one takes tens of MB and all of a
 // processor.
 const maxChecks = 2
 
-func newChecks(memory memoryBudget) *checks {
-	return &checks{turns: make(chan struct{}, maxChecks), memory: memory}
+func NewChecks(memory Memory) *Checks {
+	return &Checks{turns: make(chan struct{}, maxChecks), memory: memory}
 }
 
-// newUsers returns the users of a file. unread is called where the file was changed
+// Open returns the users of a file. unread is called where the file was changed
 // and cannot be read, and says whether what it said before holds. Where it cannot be
 // read now, that is the error, and it is read when somebody logs in.
-func newUsers(path string, checks *checks, unread func(error) bool) (*users, error) {
-	u := &users{path: path, checks: checks, unread: unread}
+func Open(path string, checks *Checks, unread func(error) bool) (*Users, error) {
+	u := &Users{path: path, Checks: checks, unread: unread}
 	return u, u.refresh()
 }
 
-// CheckUsersFile reads a users file and says what is wrong with it, and in
+// CheckFile reads a users file and says what is wrong with it, and in
 // which line.
-func CheckUsersFile(path string) error {
+func CheckFile(path string) error {
 	_, _, err := readUsers(path)
 	return err
 }
 
 func readUsers(path string) (hashes map[string]*passwordHash, decoy *passwordHash, err error) {
-	text, err := ReadUsersFile(path)
+	text, err := ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,8 +98,8 @@ func readUsers(path string) (hashes map[string]*passwordHash, decoy *passwordHas
 	return hashes, decoy, nil
 }
 
-// ReadUsersFile returns the text of a users file, where it is not too large.
-func ReadUsersFile(path string) ([]byte, error) {
+// ReadFile returns the text of a users file, where it is not too large.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func checkUserName(name string) error {
 }
 
 // refresh reads the file if it is another one than before.
-func (u *users) refresh() error {
+func (u *Users) refresh() error {
 	info, err := os.Stat(u.path)
 	if err != nil || u.hasRead(info) {
 		return err
@@ -143,13 +143,13 @@ func (u *users) refresh() error {
 }
 
 // hasRead reports whether a file is what the users are from.
-func (u *users) hasRead(now os.FileInfo) bool {
+func (u *Users) hasRead(now os.FileInfo) bool {
 	return u.seen != nil && os.SameFile(now, u.seen) && now.Size() == u.seen.Size() && now.ModTime().Equal(u.seen.ModTime())
 }
 
 // lookup returns what to check a password with. For a name that is not there
 // it is another one's hash, so that the time tells nothing.
-func (u *users) lookup(name string) (h *passwordHash, known bool, err error) {
+func (u *Users) lookup(name string) (h *passwordHash, known bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.refresh(); err != nil && !u.unread(err) {
@@ -169,9 +169,9 @@ var (
 	errNoUsers       = errors.New("no user is known")
 )
 
-// check reports whether a password is that of a user. An error says that this
+// Check reports whether a password is that of a user. An error says that this
 // cannot be known now.
-func (u *users) check(ctx context.Context, name, password string) (bool, error) {
+func (u *Users) Check(ctx context.Context, name, password string) (bool, error) {
 	h, known, err := u.lookup(name)
 	if err != nil {
 		return false, err
@@ -179,15 +179,15 @@ func (u *users) check(ctx context.Context, name, password string) (bool, error) 
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	select {
-	case u.checks.turns <- struct{}{}:
+	case u.Checks.turns <- struct{}{}:
 	case <-ctx.Done():
 		return false, errTooManyChecks
 	}
-	defer func() { <-u.checks.turns }()
-	if !u.checks.memory.Take(h.bytes()) {
+	defer func() { <-u.Checks.turns }()
+	if !u.Checks.memory.Take(h.bytes()) {
 		return false, errTooManyChecks
 	}
-	defer u.checks.memory.Give(h.bytes())
+	defer u.Checks.memory.Give(h.bytes())
 	return h.matches(password) && known, nil
 }
 

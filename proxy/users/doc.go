@@ -1,0 +1,2 @@
+// Package users knows who may log in here.
+package users
