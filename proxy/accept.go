@@ -61,7 +61,7 @@ func (e *entrance) accept(g *gate) {
 	const longest = time.Second
 	pause := time.Duration(0)
 	for {
-		e.route.Load().kept.hold() // it may have been lent
+		e.route.Load().server.kept.hold() // it may have been lent
 		conn, err := g.Accept()
 		r := e.route.Load()
 		switch {
@@ -75,7 +75,7 @@ func (e *entrance) accept(g *gate) {
 		case upstream.OutOfDescriptors(err) && r.admitWithKept(g):
 			pause = 0
 		default: // there may be descriptors again
-			r.log.Error("accept failed", "route", r.Name, "error", err)
+			r.server.log.Error("accept failed", "route", r.config.Name, "error", err)
 			pause = min(max(2*pause, 5*time.Millisecond), longest)
 			time.Sleep(pause)
 		}
@@ -85,17 +85,17 @@ func (e *entrance) accept(g *gate) {
 // admitWithKept has a client that would find no descriptor hear so, unless there
 // are some again. It reports false where nobody waits.
 func (r *route) admitWithKept(g *gate) bool {
-	conn, err := r.kept.accept(g.Listener)
+	conn, err := r.server.kept.accept(g.Listener)
 	defer g.answer() // somebody may have asked meanwhile
 	switch {
 	case err != nil:
 		return false
-	case r.kept.hold():
+	case r.server.kept.hold():
 		r.admit(conn)
 		return true
 	}
 	r.meet(conn).turnAway(replyNoDescriptors, faultDescriptors)
-	r.kept.hold()
+	r.server.kept.hold()
 	return true
 }
 
@@ -137,7 +137,7 @@ func (s *Server) CheckAlive(ctx context.Context) error {
 	for _, r := range s.inForce.Load().routes {
 		for _, g := range r.entrance.gates {
 			if !g.alive(ctx) {
-				return fmt.Errorf("route %s accepts no clients", r.Name)
+				return fmt.Errorf("route %s accepts no clients", r.config.Name)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ func TestAcceptLoopsSayThatTheyLive(t *testing.T) {
 	u := newUpstream(t)
 	g := newGuard(t, u)
 	path := filepath.Join(t.TempDir(), "s")
-	g.mustReload(u, []Route{{Name: "more", Listen: UnixPrefix + path, SocketMode: 0o600, Upstream: g.routes[0].Upstream}})
+	g.mustReload(u, []Route{{Name: "more", Listen: UnixPrefix + path, SocketMode: 0o600, Upstream: g.routes[0].config.Upstream}})
 	check := func(limit time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()

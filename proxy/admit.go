@@ -17,31 +17,31 @@ import (
 // admit begins a session, or turns away who may not come in.
 func (r *route) admit(conn net.Conn) {
 	c := r.meet(conn)
-	if !r.allows(conn.RemoteAddr()) {
+	if !r.config.allows(conn.RemoteAddr()) {
 		c.turnAway(replyNotAllowed, faultNotAllowed)
 		return
 	}
-	r.mu.Lock()
-	full := len(r.open) >= r.limits.Connections || !r.ProxyProtocol && !c.enter(conn.RemoteAddr())
+	r.server.mu.Lock()
+	full := len(r.server.open) >= r.limits.Connections || !r.config.ProxyProtocol && !c.enter(conn.RemoteAddr())
 	if !full {
-		r.open[c] = struct{}{}
+		r.server.open[c] = struct{}{}
 	}
-	r.mu.Unlock()
+	r.server.mu.Unlock()
 	if full {
 		c.turnAway(replyTooManyConns, faultTooManyConns)
 		return
 	}
-	r.sessions.Add(1)
-	r.metrics.sessions.WithLabelValues(r.Name).Inc()
-	r.metrics.open.WithLabelValues(r.Name).Inc()
+	r.server.sessions.Add(1)
+	r.server.metrics.sessions.WithLabelValues(r.config.Name).Inc()
+	r.server.metrics.open.WithLabelValues(r.config.Name).Inc()
 	c.admitted = true
 	c.serve()
 }
 
 // meet makes the session of a connection.
 func (r *route) meet(conn net.Conn) *session {
-	c := &session{route: r, client: conn}
-	c.w = wire.New(conn, r.limits.lines(), r.buffers, c)
+	c := &session{server: r.server, route: r, client: conn}
+	c.w = wire.New(conn, r.limits.lines(), r.server.buffers, c)
 	c.openJournal(conn.RemoteAddr())
 	return c
 }
@@ -50,11 +50,11 @@ func (r *route) meet(conn net.Conn) *session {
 // where the route says so, whose.
 func (s *session) openJournal(client net.Addr) {
 	if s.number == 0 {
-		s.number = s.numbered.Add(1)
+		s.number = s.server.numbered.Add(1)
 	}
-	s.journal = s.route.log.With("route", s.Name, "session", s.number)
-	s.traced = s.journal.Enabled(s.ctx, slog.LevelDebug)
-	if s.LogClient {
+	s.journal = s.server.log.With("route", s.route.config.Name, "session", s.number)
+	s.traced = s.journal.Enabled(s.server.ctx, slog.LevelDebug)
+	if s.route.config.LogClient {
 		s.shownClient = clientOf(client)
 		s.journal = s.journal.With("client", s.shownClient)
 	}
@@ -78,10 +78,10 @@ func (r *Route) allows(addr net.Addr) bool {
 // mutex is held.
 func (s *session) enter(addr net.Addr) bool {
 	client := clientOf(addr)
-	if s.perClient[client] >= s.limits.ConnectionsPerClient {
+	if s.server.perClient[client] >= s.route.limits.ConnectionsPerClient {
 		return false
 	}
-	s.perClient[client]++
+	s.server.perClient[client]++
 	s.countedAs = client
 	return true
 }
@@ -92,16 +92,16 @@ func (s *session) Closed() {
 		return
 	}
 	s.admitted = false
-	s.Server.mu.Lock()
-	delete(s.open, s)
+	s.server.mu.Lock()
+	delete(s.server.open, s)
 	if s.countedAs != "" {
-		if s.perClient[s.countedAs]--; s.perClient[s.countedAs] == 0 {
-			delete(s.perClient, s.countedAs)
+		if s.server.perClient[s.countedAs]--; s.server.perClient[s.countedAs] == 0 {
+			delete(s.server.perClient, s.countedAs)
 		}
 	}
-	s.Server.mu.Unlock()
-	s.metrics.open.WithLabelValues(s.Name).Dec()
-	s.sessions.Done()
+	s.server.mu.Unlock()
+	s.server.metrics.open.WithLabelValues(s.route.config.Name).Dec()
+	s.server.sessions.Done()
 }
 
 // turnAway ends a connection before the greeting, and says why where the
@@ -117,7 +117,7 @@ func (s *session) turnAway(line string, f fault) {
 
 // Begin is what comes before the greeting.
 func (s *session) Begin() {
-	if s.ProxyProtocol {
+	if s.route.config.ProxyProtocol {
 		s.readProxyHeader()
 	}
 	if s.implicitTLS() {
@@ -151,9 +151,9 @@ func (s *session) readProxyHeader() {
 		s.notBegun(err, faultProxyHeader, "")
 		return
 	}
-	s.Server.mu.Lock()
+	s.server.mu.Lock()
 	entered := s.enter(addr)
-	s.Server.mu.Unlock()
+	s.server.mu.Unlock()
 	if !entered {
 		s.turnAway(replyTooManyConns, faultTooManyConns)
 	}

@@ -46,7 +46,7 @@ func (s *session) ehloReply() []byte {
 func (s *session) sizeLine() string {
 	limit := s.caps["SIZE"]
 	n, err := strconv.ParseInt(limit, 10, 64)
-	if own := s.limits.MessageBytes; own > 0 && (err != nil || n == 0 || own < n) {
+	if own := s.route.limits.MessageBytes; own > 0 && (err != nil || n == 0 || own < n) {
 		limit = strconv.FormatInt(own, 10)
 	}
 	return strings.TrimSpace("SIZE " + limit)

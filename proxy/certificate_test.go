@@ -35,7 +35,7 @@ func TestACertificateThatIsNotAcceptedIsDescribedToTheAdministratorAlone(t *test
 				t.Errorf("the client is told %q", told)
 			}
 			c.conn.Close()
-			_, err := upstream.Probe(t.Context(), g.routes[0].Upstream, g.limits.Timeouts())
+			_, err := upstream.Probe(t.Context(), g.routes[0].config.Upstream, g.limits.Timeouts())
 			if err == nil {
 				t.Fatal("the probe went well")
 			}

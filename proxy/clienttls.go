@@ -25,7 +25,9 @@ type ClientTLS struct {
 const handshakeTime = 30 * time.Second
 
 // implicitTLS reports whether TLS comes before all else.
-func (s *session) implicitTLS() bool { return s.tls != nil && s.TLS.Mode == upstream.TLSImplicit }
+func (s *session) implicitTLS() bool {
+	return s.route.tls != nil && s.route.config.TLS.Mode == upstream.TLSImplicit
+}
 
 // secured reports whether the client's side is encrypted.
 func (s *session) secured() bool {
@@ -36,11 +38,11 @@ func (s *session) secured() bool {
 // what REQUIRETLS asks of it (RFC 8689 section 2).
 func (s *session) isPrivate() bool {
 	from := addrPort(s.client.RemoteAddr())
-	return s.secured() || !s.ProxyProtocol && (!from.IsValid() || from.Addr().IsLoopback())
+	return s.secured() || !s.route.config.ProxyProtocol && (!from.IsValid() || from.Addr().IsLoopback())
 }
 
 // tlsDue reports whether the client must begin TLS before all else.
-func (s *session) tlsDue() bool { return s.tls != nil && !s.secured() }
+func (s *session) tlsDue() bool { return s.route.tls != nil && !s.secured() }
 
 // beforeTLS answers a command on a listener with STARTTLS. Nothing goes upstream,
 // and the library has seen no EHLO, so the client's one after TLS is its first (RFC
@@ -65,7 +67,7 @@ func (s *session) beforeTLS(verb string) []byte {
 // for encrypted: the connection ends, and none of it is run.
 func (s *session) startTLS(line []byte) {
 	switch {
-	case s.tls == nil:
+	case s.route.tls == nil:
 		s.refuse(replyNoTLS)
 	case s.secured():
 		s.refuse(replyTLSAlready)
@@ -88,7 +90,7 @@ func (s *session) secure() {
 	}
 	err := s.w.Replace(handshakeTime, func(conn net.Conn) (net.Conn, error) {
 		conn.SetWriteDeadline(time.Now().Add(handshakeTime))
-		encrypted := tls.Server(conn, s.tls)
+		encrypted := tls.Server(conn, s.route.tls)
 		err := encrypted.Handshake()
 		if errors.Is(err, io.EOF) {
 			err = errLooked
@@ -140,7 +142,7 @@ type keyPair struct {
 // tlsConfig reads the certificate of a route and returns what its listener speaks TLS
 // with.
 func (r *route) tlsConfig() (*tls.Config, error) {
-	cert := &keyPair{files: *r.TLS, log: r.log.With("route", r.Name), onFault: func(f fault) { r.metrics.fault(r.Name, f) }}
+	cert := &keyPair{files: *r.config.TLS, log: r.server.log.With("route", r.config.Name), onFault: func(f fault) { r.server.metrics.fault(r.config.Name, f) }}
 	if err := cert.load(cert.look()); err != nil {
 		return nil, err
 	}

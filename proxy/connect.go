@@ -16,17 +16,17 @@ import (
 
 // renewable reports whether another connection upstream can take the place of
 // the one that there is: no login of the client's would be missing.
-func (s *session) renewable() bool { return !s.dialer.Relay }
+func (s *session) renewable() bool { return !s.route.dialer.Relay }
 
 // connect gets the session a way upstream: one that was kept, or a new one.
 // Where it fails the fault is counted, and the error says what to answer.
 func (s *session) connect() error {
 	if s.renewable() {
-		if u := s.pool.Take(s.helo.Name); u != nil {
+		if u := s.route.pool.Take(s.helo.Name); u != nil {
 			s.opened(u.Socket())
 			if u.Alive() {
 				s.up = u
-				s.metrics.reused(s.Name)
+				s.server.metrics.reused(s.route.config.Name)
 				return nil
 			}
 			u.Close()
@@ -36,10 +36,10 @@ func (s *session) connect() error {
 }
 
 func (s *session) connectAnew() error {
-	up, err := s.dialer.Dial(s.ctx, s.helo, s.opened)
-	s.metrics.connected(s.Name, err)
+	up, err := s.route.dialer.Dial(s.server.ctx, s.helo, s.opened)
+	s.server.metrics.connected(s.route.config.Name, err)
 	if d := (*upstream.DialError)(nil); errors.As(err, &d) {
-		s.faultDetail(fault(d.Kind), s.dialer.Address+": "+d.Error())
+		s.faultDetail(fault(d.Kind), s.route.dialer.Address+": "+d.Error())
 	}
 	s.up = up
 	return err
@@ -91,12 +91,12 @@ func offersLess(now, announced map[string]string) bool {
 // takes leave of the upstream.
 func (s *session) giveBack(u *upstream.Conn) {
 	switch {
-	case !s.renewable() || !s.pool.Wants(u):
+	case !s.renewable() || !s.route.pool.Wants(u):
 		u.Quit()
 	case !u.Reset():
 		u.Close()
 	default:
 		s.opened(nil)
-		s.pool.Put(u)
+		s.route.pool.Put(u)
 	}
 }

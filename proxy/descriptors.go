@@ -24,8 +24,8 @@ func (s *Server) fitConnections(set *settings) error {
 	others := otherDescriptors
 	for _, r := range set.routes {
 		others += len(r.entrance.gates)
-		if !r.Upstream.Relay {
-			others += r.Upstream.MaxIdle
+		if !r.config.Upstream.Relay {
+			others += r.config.Upstream.MaxIdle
 		}
 	}
 	limit := descriptorLimit()

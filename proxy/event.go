@@ -84,16 +84,16 @@ func (s *session) refuseRecipient() error {
 func (s *session) logEvent(level slog.Level, what string, attrs ...any) {
 	s.event.logged = true
 	if s.mailBegun && !s.mustLogIn() || what == faultWords[faultClientLogin] {
-		s.journal.Log(s.ctx, level, what, append(attrs, "ref", s.reference())...)
+		s.journal.Log(s.server.ctx, level, what, append(attrs, "ref", s.reference())...)
 		return
 	}
-	key := fmt.Sprint(s.Name, s.shownClient, what, attrs)
-	ref, first := s.repeats.note(key, s.reference(), func(ref string, times int) {
-		s.route.log.Log(s.ctx, level, what, append([]any{"route", s.Name, "times", times, "ref", ref}, attrs...)...)
+	key := fmt.Sprint(s.route.config.Name, s.shownClient, what, attrs)
+	ref, first := s.server.repeats.note(key, s.reference(), func(ref string, times int) {
+		s.server.log.Log(s.server.ctx, level, what, append([]any{"route", s.route.config.Name, "times", times, "ref", ref}, attrs...)...)
 	})
 	s.event.ref = ref
 	if first {
-		s.journal.Log(s.ctx, level, what, append(attrs, "ref", ref)...)
+		s.journal.Log(s.server.ctx, level, what, append(attrs, "ref", ref)...)
 	}
 }
 

@@ -274,7 +274,7 @@ func (m *misdeed) copies(u *upstreamServer) []int {
 func (m *misdeed) cleanUp(g *guard, u *upstreamServer) time.Duration {
 	start := time.Now()
 	waitUntil(g.t, "the sessions to end", func() bool { return g.counter("sendguard_open_sessions") == 0 })
-	kept := min(1, g.routes[0].Upstream.MaxIdle)
+	kept := min(1, g.routes[0].config.Upstream.MaxIdle)
 	u.waitFor("the connections to end", func() bool { return u.open <= kept })
 	return time.Since(start)
 }

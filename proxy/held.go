@@ -14,7 +14,7 @@ import (
 // hold takes the message to its end and sends it when the whole of it was judged:
 // once, or a copy to each recipient.
 func (m *passage) hold() reply {
-	held := wire.NewSpool(m.limits.SpoolDir, m.buffers)
+	held := wire.NewSpool(m.session.route.limits.SpoolDir, m.session.server.buffers)
 	defer held.Close()
 	start := bytes.Clone(m.piece[:m.start]) // the piece that holds it is read over
 	if !m.memory.Take(2 * len(start)) {
@@ -66,10 +66,10 @@ func (m *passage) holdBody(held *wire.Spool) (r reply, stop bool) {
 // fault nor one of its limits.
 func (m *passage) notHeld(err error) reply {
 	if upstream.OutOfDescriptors(err) {
-		m.fault(faultDescriptors)
+		m.session.fault(faultDescriptors)
 		return m.finish(outcomeUpstreamFailed, ownReply(replyNoDescriptors))
 	}
-	m.faultDetail(faultSpool, Reason(err))
+	m.session.faultDetail(faultSpool, Reason(err))
 	return m.finish(outcomeUpstreamFailed, ownReply(replySpool))
 }
 
@@ -78,15 +78,15 @@ func (m *passage) notHeld(err error) reply {
 // 4.5.3.2.7), and a client may be silent for the stall limit, three of them. One
 // that does not answer is left: its answer would come too late.
 func (m *passage) keepAwake() {
-	if m.up != nil && m.up.Quiet() > m.limits.Stall/3 && !m.up.Agrees("noop", "NOOP\r\n") {
-		m.hangUp()
+	if m.session.up != nil && m.session.up.Quiet() > m.session.route.limits.Stall/3 && !m.session.up.Agrees("noop", "NOOP\r\n") {
+		m.session.hangUp()
 	}
 }
 
 // writeHeld sends a message that is held. The client's own final dot has come.
 func (m *passage) writeHeld(start []byte, held *wire.Spool) error {
-	if err := m.up.WriteMessage(start); err != nil {
+	if err := m.session.up.WriteMessage(start); err != nil {
 		return err
 	}
-	return held.CopyTo(m.up.WriteMessage, m.body.Buffer())
+	return held.CopyTo(m.session.up.WriteMessage, m.body.Buffer())
 }

@@ -18,7 +18,8 @@ import (
 // which the client's own transaction was begun. What a copy needs was said by
 // the client and goes upstream as it came: its MAIL line, and one RCPT line.
 type run struct {
-	*passage
+	session    *session
+	passage    *passage
 	recipients []recipient
 	held       *wire.Spool // the body, behind what the verdict has of it
 	send       *unfinished.Send
@@ -51,22 +52,22 @@ var copyResults = []string{copyAccepted, copyRefused, copyFailed, copyRemembered
 // sendCopies sends the copies of a message that is held. The client is told how
 // many recipients have one.
 func (m *passage) sendCopies(held *wire.Spool) reply {
-	if m.up == nil {
+	if m.session.up == nil {
 		if r, stop := m.reconnect(); stop {
 			return r
 		}
 	}
 	id := m.verdict.Identity
-	recipients := distinct(m.rcpts)
-	send, err := m.beginSend(unfinished.Message{Route: m.Name, Sender: m.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
+	recipients := distinct(m.session.rcpts)
+	send, err := m.beginSend(unfinished.Message{Route: m.session.route.config.Name, Sender: m.session.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
 	switch {
 	case errors.Is(err, unfinished.ErrRunning):
 		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
 	case err != nil:
-		m.faultDetail(faultState, stateFault(err))
+		m.session.faultDetail(faultState, stateFault(err))
 		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
 	}
-	r := &run{passage: m, recipients: recipients, held: held, send: send, begun: time.Now()}
+	r := &run{session: m.session, passage: m, recipients: recipients, held: held, send: send, begun: time.Now()}
 	defer r.forget() // also after a panic
 	r.sendAll()
 	return r.result()
@@ -75,15 +76,15 @@ func (m *passage) sendCopies(held *wire.Spool) reply {
 // reconnect gets the copies another way upstream, the first one having been lost.
 func (m *passage) reconnect() (r reply, stop bool) {
 	err := net.ErrClosed
-	if m.renewable() {
-		err = m.connectAnew()
+	if m.session.renewable() {
+		err = m.session.connectAnew()
 	}
 	switch {
 	case errors.Is(err, upstream.ErrNoDescriptors):
 		r = ownReply(replyNoDescriptors)
 	case err != nil:
-		r = ownReply(replyLostInMessage, m.dialer.Host(), "connection lost")
-	case offersLess(m.up.Offers(), m.caps): // it would refuse what the client's commands have
+		r = ownReply(replyLostInMessage, m.session.route.dialer.Host(), "connection lost")
+	case offersLess(m.session.up.Offers(), m.session.caps): // it would refuse what the client's commands have
 		r = ownReply(replyOffersLess)
 	default:
 		return reply{}, false
@@ -96,12 +97,12 @@ func (m *passage) reconnect() (r reply, stop bool) {
 // one that runs: it may have told its client, and be about to forget all.
 func (m *passage) beginSend(message unfinished.Message, recipients []string) (*unfinished.Send, error) {
 	for end := time.Now().Add(twinTime); ; {
-		send, err := m.sends.Begin(m.ctx, message, recipients)
+		send, err := m.session.server.sends.Begin(m.session.server.ctx, message, recipients)
 		if !errors.Is(err, unfinished.ErrRunning) || time.Now().After(end) {
 			return send, err
 		}
 		select {
-		case <-m.ctx.Done():
+		case <-m.session.server.ctx.Done():
 			return nil, err
 		case <-time.After(twinTime / 20):
 		}
@@ -133,8 +134,8 @@ func keys(recipients []recipient) (all []string) {
 // timeLeft is how long the run may go on: then the client would not wait any
 // longer, or the server stops.
 func (r *run) timeLeft() time.Duration {
-	end := r.begun.Add(r.timeBudget)
-	if stop := r.stopTime(); !stop.IsZero() && stop.Before(end) {
+	end := r.begun.Add(r.session.timeBudget)
+	if stop := r.session.server.stopTime(); !stop.IsZero() && stop.Before(end) {
 		end = stop
 	}
 	return time.Until(end)
@@ -158,7 +159,9 @@ func (r *run) sendAll() {
 	}
 }
 
-func (r *run) count(result string) { r.metrics.copies.WithLabelValues(r.Name, result).Inc() }
+func (r *run) count(result string) {
+	r.session.server.metrics.copies.WithLabelValues(r.session.route.config.Name, result).Inc()
+}
 
 // sendCopy sends the copy for one recipient and notes what became of it.
 func (r *run) sendCopy(to recipient) {
@@ -167,7 +170,7 @@ func (r *run) sendCopy(to recipient) {
 	case err != nil:
 		r.count(copyFailed)
 		r.over = r.trouble(err)
-		r.lost(err, replyLostInMessage)
+		r.session.lost(err, replyLostInMessage)
 		return
 	case said.OK():
 		r.count(copyAccepted)
@@ -179,7 +182,7 @@ func (r *run) sendCopy(to recipient) {
 	r.left = append(r.left, said)
 	if said.Code == 421 {
 		_, r.over = said.Enhanced()
-		r.hangUp()
+		r.session.hangUp()
 	}
 }
 
@@ -187,7 +190,7 @@ func (r *run) sendCopy(to recipient) {
 // room. Where that fails all the same the run ends: what cannot be noted would be
 // sent twice. Its own note is tried again at the end.
 func (r *run) remember(to recipient) {
-	err := r.send.Accepted(r.ctx, to.key())
+	err := r.send.Accepted(r.session.server.ctx, to.key())
 	switch {
 	case err == nil:
 		return
@@ -196,7 +199,7 @@ func (r *run) remember(to recipient) {
 	default:
 		r.over = "cannot note who has a copy"
 	}
-	r.faultDetail(faultState, stateFault(err))
+	r.session.faultDetail(faultState, stateFault(err))
 }
 
 // stateFault says what is wrong with the memory of sends, without the host or
@@ -217,27 +220,27 @@ func stateFault(err error) string {
 // transact is one transaction (RFC 5321 section 3.3) with all commands in one
 // flight. It returns the reply to the message, or the refusal before it.
 func (r *run) transact(to recipient) (upstream.Reply, error) {
-	flight := []upstream.Command{{Name: "mail", Line: r.mailLine}, {Name: "rcpt", Line: to.line}, {Name: "data", Line: []byte("DATA\r\n")}}
-	if r.up.InTransaction() {
+	flight := []upstream.Command{{Name: "mail", Line: r.session.mailLine}, {Name: "rcpt", Line: to.line}, {Name: "data", Line: []byte("DATA\r\n")}}
+	if r.session.up.InTransaction() {
 		flight = append([]upstream.Command{{Name: "rset", Line: []byte("RSET\r\n")}}, flight...)
 	}
-	said, err := r.up.Fly(flight, r.up.Pipelines(), r.patience())
+	said, err := r.session.up.Fly(flight, r.session.up.Pipelines(), r.patience())
 	if err != nil || said.Code != 354 {
 		return said, err
 	}
-	header, start := r.verdict.CopyFor(to.path)
-	if err := r.writeHeld(wire.Stuff(slices.Concat(header, start)), r.held); err != nil {
+	header, start := r.passage.verdict.CopyFor(to.path)
+	if err := r.passage.writeHeld(wire.Stuff(slices.Concat(header, start)), r.held); err != nil {
 		return upstream.Reply{}, err
 	}
-	last, err := r.up.MessageReply()
-	r.trace("upstream", "command", "message", "reply", last.Code)
+	last, err := r.session.up.MessageReply()
+	r.session.trace("upstream", "command", "message", "reply", last.Code)
 	return last, err
 }
 
 // patience is how long the upstream may think about the commands of a copy: it
 // has nothing of the message yet, so nothing is lost if it does not answer.
 func (r *run) patience() time.Duration {
-	return min(max(r.timeLeft(), upstream.LastWordTime), r.limits.UpstreamReply)
+	return min(max(r.timeLeft(), upstream.LastWordTime), r.session.route.limits.UpstreamReply)
 }
 
 // forget ends the memory of the send where every recipient has a copy, when the
@@ -245,16 +248,16 @@ func (r *run) patience() time.Duration {
 // that looks alike), or the process is killed, it may try again: then the send is
 // still known by its Message-ID.
 func (r *run) forget() {
-	if r.outcome != outcomeAccepted {
+	if r.passage.outcome != outcomeAccepted {
 		r.endSend(r.send.Leave)
 		return
 	}
 	end := r.send.Finish
-	if r.w.Gone() {
+	if r.session.w.Gone() {
 		end = r.send.FinishUnheard
 	}
-	r.whenTold = func() {
-		if r.w.IsOver() {
+	r.session.whenTold = func() {
+		if r.session.w.IsOver() {
 			end = r.send.FinishUnheard
 		}
 		r.endSend(end)
@@ -262,8 +265,8 @@ func (r *run) forget() {
 }
 
 func (r *run) endSend(end func(context.Context) error) {
-	if err := end(context.WithoutCancel(r.ctx)); err != nil {
-		r.faultDetail(faultState, stateFault(err))
+	if err := end(context.WithoutCancel(r.session.server.ctx)); err != nil {
+		r.session.faultDetail(faultState, stateFault(err))
 	}
 }
 
@@ -275,12 +278,12 @@ func (r *run) result() reply {
 	}
 	switch {
 	case r.sent == all && r.over == "": // where the last copy was not noted, the send is unfinished
-		return r.finish(outcomeAccepted, ownReply(replyCopies, all))
+		return r.passage.finish(outcomeAccepted, ownReply(replyCopies, all))
 	case why != "":
-		return r.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))
+		return r.passage.finish(outcomeUpstreamFailed, ownReply(replySomeCopies, r.sent, all, why))
 	}
 	code, words := r.left[0].Enhanced()
-	return r.finish(outcomeRefusedByUpstream, ownReply(replyNoMoreCopies, code, r.sent, all, words))
+	return r.passage.finish(outcomeRefusedByUpstream, ownReply(replyNoMoreCopies, code, r.sent, all, words))
 }
 
 // trouble is the upstream's last word, or what went wrong with it.
@@ -293,5 +296,5 @@ func (r *run) trouble(err error) string {
 		return text
 	}
 	_, text := upstreamFault(err)
-	return "trouble with " + r.dialer.Host() + ": " + text
+	return "trouble with " + r.session.route.dialer.Host() + ": " + text
 }

@@ -27,7 +27,7 @@ func (m *passage) decide(header []byte) error {
 			return err
 		}
 	}
-	m.metrics.decided(m.took)
+	m.session.server.metrics.decided(m.took)
 	v := m.judge.Verdict()
 	m.verdict = &v
 	return nil
@@ -76,10 +76,10 @@ func (m *passage) judgeStart(piece []byte) policy.Next {
 
 // deciding has the judge do something that may take so much memory.
 func (m *passage) deciding(memory int, do func() policy.Next) error {
-	if !m.buffers.Take(memory) {
+	if !m.session.server.buffers.Take(memory) {
 		return errBuffersFull
 	}
-	defer m.buffers.Give(memory)
+	defer m.session.server.buffers.Give(memory)
 	start := time.Now()
 	m.wants = do()
 	m.took += time.Since(start)
@@ -92,7 +92,7 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 	if !m.feed(body) {
 		return m.starved(), true
 	}
-	limit := m.limits.MessageBytes
+	limit := m.session.route.limits.MessageBytes
 	switch {
 	case m.wants == policy.Refuse:
 		return m.refuse(m.judge.Verdict()), true

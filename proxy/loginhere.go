@@ -21,7 +21,7 @@ const (
 
 // A guardLogin is a login that sendguard checks, against the users file.
 type guardLogin struct {
-	*session
+	session   *session
 	mechanism string
 	begun     bool
 	came      time.Time // the last response
@@ -31,9 +31,9 @@ type guardLogin struct {
 // Next takes a response. The library was not given it: it is the client's line,
 // and the initial one is in its command.
 func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
-	l.auth.open = false
+	l.session.auth.open = false
 	l.came = time.Now()
-	said := bytes.TrimSpace(l.w.Line)
+	said := bytes.TrimSpace(l.session.w.Line)
 	if !l.begun {
 		l.begun = true
 		words := bytes.Fields(said)
@@ -44,7 +44,7 @@ func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
 	}
 	response, err := base64.RawStdEncoding.DecodeString(string(bytes.TrimRight(said, "="))) // an empty one is "=", RFC 4954 section 4
 	if err != nil {
-		return nil, false, l.wrong(replyAuthCancelled)
+		return nil, false, l.session.wrong(replyAuthCancelled)
 	}
 	if l.mechanism == "LOGIN" {
 		if l.name == nil {
@@ -61,39 +61,39 @@ func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
 }
 
 func (l *guardLogin) ask(challenge string) ([]byte, bool, error) {
-	l.auth.open = true
+	l.session.auth.open = true
 	return []byte(challenge), false, nil
 }
 
 // check decides. A login that failed is told late, and not often.
 func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
-	l.w.Flush()
-	ok, err := l.users.Check(l.ctx, name, password)
+	l.session.w.Flush()
+	ok, err := l.session.route.users.Check(l.session.server.ctx, name, password)
 	switch {
 	case upstream.OutOfDescriptors(err):
-		l.fault(faultDescriptors)
-		return nil, false, l.answer(ownReply(replyNoDescriptors))
+		l.session.fault(faultDescriptors)
+		return nil, false, l.session.answer(ownReply(replyNoDescriptors))
 	case err != nil:
-		return nil, false, l.answer(ownReply(replyAuthBusy))
+		return nil, false, l.session.answer(ownReply(replyAuthBusy))
 	case !ok:
 		return l.fail()
 	}
-	l.auth.done, l.auth.user = true, name
-	return nil, true, l.answer(ownReply(replyAuthOK))
+	l.session.auth.done, l.session.auth.user = true, name
+	return nil, true, l.session.answer(ownReply(replyAuthOK))
 }
 
 func (l *guardLogin) fail() ([]byte, bool, error) {
-	l.fault(faultClientLogin)
+	l.session.fault(faultClientLogin)
 	pause := time.NewTimer(failurePause - time.Since(l.came)) // whatever the check took: that tells what it checked
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-	case <-l.ctx.Done():
+	case <-l.session.server.ctx.Done():
 	}
-	if l.auth.failures++; l.auth.failures >= maxLoginFailures {
-		return nil, false, l.answer(ownReply(replyAuthTooOften))
+	if l.session.auth.failures++; l.session.auth.failures >= maxLoginFailures {
+		return nil, false, l.session.answer(ownReply(replyAuthTooOften))
 	}
-	return nil, false, l.answer(ownReply(replyAuthFailed))
+	return nil, false, l.session.answer(ownReply(replyAuthFailed))
 }
 
 // usersOf opens the users of a route; nil: it has none of its own.

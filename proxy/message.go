@@ -27,7 +27,7 @@ var outcomes = []outcome{outcomeAccepted, outcomeRefusedByPolicy, outcomeRefused
 
 // A passage is the way of one message from the wire to the upstream.
 type passage struct {
-	*session
+	session *session
 	body    *wire.Message
 	piece   []byte      // of the message, taken from the wire and not yet sent
 	last    bool        // the message ends with it
@@ -56,8 +56,8 @@ func (s *session) Data(io.Reader) error {
 	defer body.Release()
 	s.event.logged = true // by record
 	start := time.Now()
-	m := &passage{session: s, body: body, memory: wire.NewShare(s.buffers), outcome: outcomeUpstreamFailed}
-	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.Name, User: s.auth.user, Take: m.memory.Take})
+	m := &passage{session: s, body: body, memory: wire.NewShare(s.server.buffers), outcome: outcomeUpstreamFailed}
+	m.judge = s.policy.NewJudge(policy.Envelope{Sender: s.sender, Recipients: paths(s.rcpts), Route: s.route.config.Name, User: s.auth.user, Take: m.memory.Take})
 	defer func() { // also after a panic, which the library makes a 421
 		m.judge.Close()
 		m.memory.GiveBack()
@@ -79,9 +79,9 @@ func (m *passage) pass() reply {
 	}
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
-		return m.overLimit(faultHeaderTooLarge, ownReply(replyHeaderTooLarge, m.limits.HeaderBytes))
+		return m.overLimit(faultHeaderTooLarge, ownReply(replyHeaderTooLarge, m.session.route.limits.HeaderBytes))
 	case errors.Is(err, errHeaderLine):
-		return m.overLimit(faultHeaderLineTooLong, ownReply(replyHeaderLine, m.limits.LineBytes))
+		return m.overLimit(faultHeaderLineTooLong, ownReply(replyHeaderLine, m.session.route.limits.LineBytes))
 	case errors.Is(err, errBuffersFull):
 		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
 	case err != nil:
@@ -109,19 +109,19 @@ func (m *passage) next() (err error) {
 
 // openData has the upstream take a message, or returns what the client is told.
 func (m *passage) openData() (r reply, ok bool) {
-	r, err := m.ask("data", []byte("DATA\r\n"))
+	r, err := m.session.ask("data", []byte("DATA\r\n"))
 	switch {
 	case err != nil:
 		return m.upstreamLost(err), false
 	case r.Code >= 400:
 		if r.Code == 421 {
-			m.hangUp()
+			m.session.hangUp()
 		}
 		return m.finish(outcomeRefusedByUpstream, r), false
 	case r.Code != 354:
 		return m.upstreamLost(upstream.ErrProtocol), false
 	}
-	if err := m.up.InStep(); err != nil {
+	if err := m.session.up.InStep(); err != nil {
 		return m.upstreamLost(err), false
 	}
 	return r, true
@@ -140,7 +140,7 @@ func (m *passage) send() reply {
 		if m.last {
 			m.piece = append(m.piece, wire.FinalDot...) // the client's own has come
 		}
-		if err := m.up.WriteMessage(m.piece); err != nil {
+		if err := m.session.up.WriteMessage(m.piece); err != nil {
 			return m.upstreamLost(err)
 		}
 		if m.last {
@@ -165,27 +165,27 @@ func paths(rcpts []recipient) []string {
 
 // breakOff has the upstream not take for finished what it has of the message.
 func (m *passage) breakOff() {
-	if m.up.InMessage() {
-		m.hangUp()
+	if m.session.up.InMessage() {
+		m.session.hangUp()
 	}
 }
 
 // lastReply waits for what the upstream says to the whole message. From here
 // on only it knows whether the message was taken (RFC 1047).
 func (m *passage) lastReply() reply {
-	r, err := m.up.MessageReply()
-	m.trace("upstream", "command", "message", "reply", r.Code)
+	r, err := m.session.up.MessageReply()
+	m.session.trace("upstream", "command", "message", "reply", r.Code)
 	if err != nil {
 		m.outcome = outcomeUpstreamFailed
-		return m.lost(err, replyUnknown)
+		return m.session.lost(err, replyUnknown)
 	}
 	if r.Code == 421 {
-		m.hangUp()
+		m.session.hangUp()
 	}
 	m.outcome = outcomeAccepted
 	if !r.OK() {
 		m.outcome = outcomeRefusedByUpstream
-		m.logAdvice(r)
+		m.session.logAdvice(r)
 	}
 	return theirs(r)
 }
@@ -204,7 +204,7 @@ func (m *passage) finish(o outcome, r reply) reply {
 
 // overLimit stops a message that is over a limit of the server.
 func (m *passage) overLimit(f fault, r reply) reply {
-	m.fault(f)
+	m.session.fault(f)
 	return m.finish(outcomeClientFailed, r)
 }
 
@@ -214,28 +214,28 @@ func (m *passage) upstreamLost(err error) reply {
 	if errors.As(err, new(*upstream.Refusal)) {
 		o = outcomeRefusedByUpstream
 	}
-	return m.finish(o, m.lost(err, replyLostInMessage))
+	return m.finish(o, m.session.lost(err, replyLostInMessage))
 }
 
 // brokeOff ends the session: the client did not finish its message, and the
 // upstream must not take it for finished.
 func (m *passage) brokeOff(err error) reply {
 	m.outcome = outcomeClientFailed
-	m.hangUp()
+	m.session.hangUp()
 	switch {
 	case errors.Is(err, wire.ErrLineEnds):
-		m.endFor(replyLineEnds, faultLineEnds)
+		m.session.endFor(replyLineEnds, faultLineEnds)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		m.endFor(replyStalled, faultClientTimeout)
+		m.session.endFor(replyStalled, faultClientTimeout)
 	default:
-		m.hangUpOn(faultClientGone)
+		m.session.hangUpOn(faultClientGone)
 	}
 	return ownReply(replyStalled)
 }
 
 // record counts and logs a message that has come to its end.
 func (m *passage) record(took time.Duration) {
-	m.metrics.message(m, took)
+	m.session.server.metrics.message(m, took)
 	attrs := []any{"outcome", string(m.outcome), "size", m.body.Size(), "duration", took.Round(time.Microsecond)}
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),
@@ -247,8 +247,8 @@ func (m *passage) record(took time.Duration) {
 	if c := m.judge.Containers(); c.Encrypted > 0 {
 		attrs = append(attrs, "encrypted_members", c.Encrypted)
 	}
-	if m.event.ref != "" {
-		attrs = append(attrs, "ref", m.event.ref)
+	if m.session.event.ref != "" {
+		attrs = append(attrs, "ref", m.session.event.ref)
 	}
-	m.journal.Info("message", attrs...)
+	m.session.journal.Info("message", attrs...)
 }

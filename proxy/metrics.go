@@ -217,21 +217,21 @@ func (m *Metrics) reused(route string) { m.connects.WithLabelValues(route, "reus
 
 // message counts a message at its end.
 func (m *Metrics) message(p *passage, took time.Duration) {
-	m.outcomes.WithLabelValues(p.Name, string(p.outcome)).Inc()
-	m.size.WithLabelValues(p.Name).Observe(float64(p.body.Size()))
-	m.duration.WithLabelValues(p.Name).Observe(took.Seconds())
+	m.outcomes.WithLabelValues(p.session.route.config.Name, string(p.outcome)).Inc()
+	m.size.WithLabelValues(p.session.route.config.Name).Observe(float64(p.body.Size()))
+	m.duration.WithLabelValues(p.session.route.config.Name).Observe(took.Seconds())
 	v := p.verdict
 	if v == nil {
 		return
 	}
-	m.messages.WithLabelValues(p.Name, v.Rule, string(v.Action), string(v.Reason)).Inc()
-	m.visible.WithLabelValues(p.Name).Observe(float64(v.Exposure.Visible))
+	m.messages.WithLabelValues(p.session.route.config.Name, v.Rule, string(v.Action), string(v.Reason)).Inc()
+	m.visible.WithLabelValues(p.session.route.config.Name).Observe(float64(v.Exposure.Visible))
 	concealed := v.Concealed
 	if v.Refused() {
-		m.blocked.WithLabelValues(p.Name, v.Rule, string(v.Reason)).Inc()
+		m.blocked.WithLabelValues(p.session.route.config.Name, v.Rule, string(v.Reason)).Inc()
 		concealed = v.Exposure.Visible + v.Exposure.Body
 	}
-	m.concealed.WithLabelValues(p.Name, v.Rule).Add(float64(concealed))
+	m.concealed.WithLabelValues(p.session.route.config.Name, v.Rule).Add(float64(concealed))
 }
 
 // Build is what the program was built from.

@@ -35,7 +35,7 @@ func (m *passage) readHeader() ([]byte, error) {
 			end = len(header)
 		}
 		switch {
-		case end > m.limits.HeaderBytes, end < 0 && len(header) > m.limits.HeaderBytes:
+		case end > m.session.route.limits.HeaderBytes, end < 0 && len(header) > m.session.route.limits.HeaderBytes:
 			return nil, errHeaderTooLarge
 		case end >= 0:
 			m.piece, m.start = header, end
@@ -72,7 +72,7 @@ const maxFirstLine = 4096
 // checkLines holds the lines of a header against the limit.
 func (m *passage) checkLines(header []byte) error {
 	for line := range bytes.SplitSeq(header, wire.CRLF) {
-		if len(line) > m.limits.LineBytes {
+		if len(line) > m.session.route.limits.LineBytes {
 			return errHeaderLine
 		}
 	}

@@ -25,22 +25,22 @@ type authState struct {
 }
 
 // mustLogIn reports whether MAIL is too early.
-func (s *session) mustLogIn() bool { return s.AuthRequired && !s.auth.done }
+func (s *session) mustLogIn() bool { return s.route.config.AuthRequired && !s.auth.done }
 
 // AuthMechanisms lists what the client may use: what the upstream offers, less
 // what cannot be relayed, or what sendguard can check.
 func (s *session) AuthMechanisms() []string {
 	switch {
-	case s.users != nil:
+	case s.route.users != nil:
 		return guardMechanisms
-	case !s.dialer.Relay || s.up == nil:
+	case !s.route.dialer.Relay || s.up == nil:
 		return nil
 	}
 	names := s.up.Mechanisms()
 	if s.secured() {
 		names = withoutDowngrades(names, s.up)
 	}
-	if s.AuthRequired { // of somebody
+	if s.route.config.AuthRequired { // of somebody
 		names = slices.DeleteFunc(names, func(name string) bool { return name == "ANONYMOUS" })
 	}
 	return names
@@ -54,11 +54,11 @@ func (s *session) Auth(string) (sasl.Server, error) {
 		return nil, s.wrong(replyNoAuth)
 	case !slices.Contains(offered, mechanism):
 		return nil, s.wrong(replyMechanism)
-	case s.users != nil && s.up.InTransaction(): // RFC 4954 section 4
+	case s.route.users != nil && s.up.InTransaction(): // RFC 4954 section 4
 		return nil, s.wrong(replyAuthInside)
 	}
 	s.auth.mechanism = mechanism
-	if s.users != nil {
+	if s.route.users != nil {
 		return &guardLogin{session: s, mechanism: mechanism}, nil
 	}
 	return (*authRelay)(s), nil

@@ -25,7 +25,7 @@ func (s *Server) newSettings(routes []Route, limits Limits, p *policy.Policy) *s
 	set := &settings{limits: limits, policy: p}
 	for _, r := range routes {
 		set.routes = append(set.routes, &route{
-			Route: r, Server: s, limits: &set.limits, pool: upstream.NewPool(r.Upstream.MaxIdle), users: s.usersOf(r),
+			config: r, server: s, limits: &set.limits, pool: upstream.NewPool(r.Upstream.MaxIdle), users: s.usersOf(r),
 			dialer: upstream.NewDialer(r.Upstream, limits.Timeouts(), s.owns, func(command string, code int) { s.metrics.replied(r.Name, command, code) }),
 		})
 	}
@@ -62,9 +62,9 @@ func (s *Server) enforce(next *settings) error {
 	}
 	s.kept.hold()
 	for _, r := range next.routes {
-		s.metrics.zero(r.Name)
+		s.metrics.zero(r.config.Name)
 		for _, rule := range next.policy.RuleNames() {
-			s.metrics.zeroRule(r.Name, rule)
+			s.metrics.zeroRule(r.config.Name, rule)
 		}
 	}
 	old := s.inForce.Swap(next)
@@ -76,7 +76,7 @@ func (s *Server) enforce(next *settings) error {
 	for _, r := range fresh {
 		for _, g := range r.entrance.gates {
 			s.accepts.Go(func() { r.entrance.accept(g) })
-			s.log.Info("listening", "route", r.Name, "listen", g.Addr().String())
+			s.log.Info("listening", "route", r.config.Name, "listen", g.Addr().String())
 		}
 	}
 	if old != next {
@@ -91,14 +91,14 @@ func (s *Server) enforce(next *settings) error {
 // entrance was opened now, also where there is an error.
 func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 	for _, r := range next.routes {
-		if r.TLS != nil {
+		if r.config.TLS != nil {
 			if r.tls, err = r.tlsConfig(); err != nil {
-				return fresh, r.tlsError(err)
+				return fresh, r.config.tlsError(err)
 			}
 		}
-		if r.entrance = s.entrances[r.place()]; r.entrance == nil {
-			if r.entrance, err = r.openEntrance(); err != nil {
-				failed := r.listenError(err)
+		if r.entrance = s.entrances[r.config.place()]; r.entrance == nil {
+			if r.entrance, err = r.config.openEntrance(); err != nil {
+				failed := r.config.listenError(err)
 				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
 					failed.hint = " (where sendguard itself has that port on another address, restart it)"
 				}
@@ -116,13 +116,13 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 // chmod gives unix sockets that stay another mode, where they are to have one.
 func (s *Server) chmod(next *settings) error {
 	for _, r := range next.routes {
-		path, isUnix := strings.CutPrefix(r.Listen, UnixPrefix)
+		path, isUnix := strings.CutPrefix(r.config.Listen, UnixPrefix)
 		was := r.entrance.route.Load()
-		if !isUnix || was == nil || was.SocketMode == r.SocketMode {
+		if !isUnix || was == nil || was.config.SocketMode == r.config.SocketMode {
 			continue
 		}
-		if err := os.Chmod(path, r.SocketMode); err != nil {
-			return r.listenError(err)
+		if err := os.Chmod(path, r.config.SocketMode); err != nil {
+			return r.config.listenError(err)
 		}
 	}
 	return nil
@@ -133,12 +133,12 @@ func (s *Server) closeUnused() {
 	unused := s.entrances
 	s.entrances = map[string]*entrance{}
 	for _, r := range s.inForce.Load().routes {
-		s.entrances[r.place()] = r.entrance
-		delete(unused, r.place())
+		s.entrances[r.config.place()] = r.entrance
+		delete(unused, r.config.place())
 	}
 	for _, e := range unused {
 		e.close()
-		s.log.Info("no longer listening", "route", e.route.Load().Name)
+		s.log.Info("no longer listening", "route", e.route.Load().config.Name)
 	}
 }
 

@@ -93,8 +93,8 @@ type Server struct {
 
 // A route is a Route in service.
 type route struct {
-	Route
-	*Server
+	config   Route
+	server   *Server
 	limits   *Limits
 	entrance *entrance
 	tls      *tls.Config // nil without TLS

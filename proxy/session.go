@@ -21,7 +21,8 @@ import (
 // the session sends the line that came to the upstream, as it came, and has
 // the client told what the upstream said.
 type session struct {
-	*route
+	server    *Server
+	route     *route
 	w         *wire.Wire
 	client    net.Conn // its socket, for kill; below TLS where there is any
 	encrypted bool     // TLS is on
@@ -63,7 +64,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	}
 	s.helo = greetingOf(verbOf(s.w.Line), s.w.Line)
 	if err := s.connect(); err != nil {
-		r := s.refer(errorReply(err, replyLost, s.dialer.Host()))
+		r := s.refer(errorReply(err, replyLost, s.route.dialer.Host()))
 		if refusesGreeting(err) {
 			s.w.Wrong()
 		} else {
@@ -81,7 +82,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if s.mustLogIn() {
 		return s.wrong(replyAuthRequired)
 	}
-	if limit := s.limits.MessageBytes; limit > 0 && sizeOf(s.w.Line) > limit {
+	if limit := s.route.limits.MessageBytes; limit > 0 && sizeOf(s.w.Line) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
 	if len(s.w.Line) > maxEnvelopeLine {
@@ -91,7 +92,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if err == nil {
 		s.forgetRecipients()
 		s.sender, s.mailLine = pathOf(s.w.Line), bytes.Clone(s.w.Line)
-		now := s.inForce.Load()
+		now := s.server.inForce.Load()
 		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
 	}
 	return err
@@ -100,19 +101,19 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 // Rcpt relays RCPT.
 func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	switch {
-	case len(s.rcpts) >= s.limits.Recipients:
+	case len(s.rcpts) >= s.route.limits.Recipients:
 		return s.refuseRecipient()
 	case len(s.w.Line) > maxEnvelopeLine:
 		return s.answer(ownReply(replyLineTooLong))
 	}
 	memory := 2 * len(s.w.Line) // the line and what is taken out of it
-	if !s.buffers.Take(memory) {
+	if !s.server.buffers.Take(memory) {
 		s.fault(faultBuffersFull)
 		return s.answer(ownReply(replyBuffersFull))
 	}
 	err := s.relay("rcpt")
 	if err != nil {
-		s.buffers.Give(memory)
+		s.server.buffers.Give(memory)
 		return err
 	}
 	s.rcptBytes += memory
@@ -122,7 +123,7 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 
 // forgetRecipients is for the end of a transaction.
 func (s *session) forgetRecipients() {
-	s.buffers.Give(s.rcptBytes)
+	s.server.buffers.Give(s.rcptBytes)
 	s.rcpts, s.rcptBytes, s.overflow = nil, 0, event{}
 }
 
@@ -163,7 +164,7 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 // the client's: it may name a mailbox.
 func (s *session) logAdvice(r upstream.Reply) {
 	if text := upstream.Advise(r); text != "" {
-		s.log.Warn("the server refused", "route", s.Name, "code", r.Code, "advice", text)
+		s.server.log.Warn("the server refused", "route", s.route.config.Name, "code", r.Code, "advice", text)
 	}
 }
 
@@ -242,7 +243,7 @@ func (s *session) lost(err error, line string) reply {
 		s.faultDetail(upstreamFault(err))
 	}
 	s.hangUp()
-	return errorReply(err, line, s.dialer.Host())
+	return errorReply(err, line, s.route.dialer.Host())
 }
 
 // hangUp closes the upstream socket. Where the client's login cannot be
@@ -342,7 +343,7 @@ func (s *session) fault(f fault) { s.faultDetail(f, "") }
 
 // faultDetail counts and logs a fault; the detail names no address of mail.
 func (s *session) faultDetail(f fault, detail string) {
-	s.metrics.fault(s.Name, f)
+	s.server.metrics.fault(s.route.config.Name, f)
 	attrs := []any{"fault", string(f)}
 	if detail != "" {
 		attrs = append(attrs, "detail", detail)

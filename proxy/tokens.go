@@ -13,7 +13,7 @@ func (s *Server) keepTokens(set *settings) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	set.endTokens = cancel
 	for _, r := range set.routes {
-		s.metrics.zeroTokens(r.Name, r.tokens() != nil)
+		s.metrics.zeroTokens(r.config.Name, r.tokens() != nil)
 		if r.tokens() != nil {
 			s.keepers.Go(func() { r.keepToken(ctx) })
 		}
@@ -21,25 +21,25 @@ func (s *Server) keepTokens(set *settings) {
 }
 
 func (r *route) tokens() upstream.TokenSource {
-	if r.Upstream.Login == nil {
+	if r.config.Upstream.Login == nil {
 		return nil
 	}
-	return r.Upstream.Login.Tokens
+	return r.config.Upstream.Login.Tokens
 }
 
 // keepToken counts how it goes, and logs each reason why there is no token once.
 func (r *route) keepToken(ctx context.Context) {
 	logged := ""
 	r.tokens().Keep(ctx, func(e oauth2.Event) {
-		r.metrics.token(r.Name, e)
+		r.server.metrics.token(r.config.Name, e)
 		why := ""
 		if e.Fault != nil {
 			why = e.Fault.Error()
 		}
 		if why != logged && why != "" {
-			r.log.Warn("no new OAuth2 token", "route", r.Name, "login_required", e.LoginRequired, "detail", why)
+			r.server.log.Warn("no new OAuth2 token", "route", r.config.Name, "login_required", e.LoginRequired, "detail", why)
 		} else if why != logged {
-			r.log.Info("OAuth2 token renewed", "route", r.Name)
+			r.server.log.Info("OAuth2 token renewed", "route", r.config.Name)
 		}
 		logged = why
 	})

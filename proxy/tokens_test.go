@@ -228,7 +228,7 @@ func TestARefusalThatHasARemedyIsExplained(t *testing.T) {
 		if log := g.log.String(); !strings.Contains(log, want) || strings.Contains(log, "tim@") {
 			t.Errorf("%s\nthe log says %s\nwant %s", said, log, want)
 		}
-		_, err := upstream.Probe(t.Context(), g.routes[0].Upstream, g.settings.limits.Timeouts())
+		_, err := upstream.Probe(t.Context(), g.routes[0].config.Upstream, g.settings.limits.Timeouts())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s\na trial says %v\nwant %s", said, err, want)
 		}
