@@ -32,8 +32,7 @@ func (r *route) admit(conn net.Conn) {
 		return
 	}
 	r.server.sessions.Add(1)
-	r.server.metrics.sessions.WithLabelValues(r.config.Name).Inc()
-	r.server.metrics.open.WithLabelValues(r.config.Name).Inc()
+	r.server.metrics.sessionBegan(r.config.Name)
 	c.admitted = true
 	c.serve()
 }
@@ -100,7 +99,7 @@ func (s *session) Closed() {
 		}
 	}
 	s.server.mu.Unlock()
-	s.server.metrics.open.WithLabelValues(s.route.config.Name).Dec()
+	s.server.metrics.sessionEnded(s.route.config.Name)
 	s.server.sessions.Done()
 }
 

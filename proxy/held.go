@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -18,7 +17,7 @@ func (m *passage) hold() reply {
 	defer held.Close()
 	start := bytes.Clone(m.piece[:m.start]) // the piece that holds it is read over
 	if !m.memory.Take(2 * len(start)) {
-		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+		return m.overLimit(errBuffersFull)
 	}
 	if r, stop := m.holdBody(held); stop {
 		return r
@@ -65,12 +64,7 @@ func (m *passage) holdBody(held *wire.Spool) (r reply, stop bool) {
 // notHeld stops a message that there is no room for. That is neither the client's
 // fault nor one of its limits.
 func (m *passage) notHeld(err error) reply {
-	if upstream.OutOfDescriptors(err) {
-		m.session.fault(faultDescriptors)
-		return m.finish(outcomeUpstreamFailed, ownReply(replyNoDescriptors))
-	}
-	m.session.faultDetail(faultSpool, Reason(err))
-	return m.finish(outcomeUpstreamFailed, ownReply(replySpool))
+	return m.finish(outcomeUpstreamFailed, m.problem(err).reply)
 }
 
 // keepAwake asks something of an upstream that has a transaction open and hears

@@ -85,7 +85,7 @@ func (s *session) greetingFailed(err error) {
 		return
 	}
 	s.w.Wrong()
-	s.w.Say(errorReply(err, "", "").Raw)
+	s.w.Say(problemOf(err, circumstance{}).reply.Raw)
 }
 
 // refusesGreeting reports whether the upstream is there, but does not like to be

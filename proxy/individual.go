@@ -60,12 +60,8 @@ func (m *passage) sendCopies(held *wire.Spool) reply {
 	id := m.verdict.Identity
 	recipients := distinct(m.session.rcpts)
 	send, err := m.beginSend(unfinished.Message{Route: m.session.route.config.Name, Sender: m.session.sender, ID: id.MessageID, Subject: id.Subject, Content: id.Content}, keys(recipients))
-	switch {
-	case errors.Is(err, unfinished.ErrRunning):
-		return m.finish(outcomeUpstreamFailed, ownReply(replyTwin))
-	case err != nil:
-		m.session.faultDetail(faultState, stateFault(err))
-		return m.finish(outcomeUpstreamFailed, ownReply(replyState))
+	if err != nil {
+		return m.finish(outcomeUpstreamFailed, m.problem(err).reply)
 	}
 	r := &run{session: m.session, passage: m, recipients: recipients, held: held, send: send, begun: time.Now()}
 	defer r.forget() // also after a panic
@@ -79,11 +75,12 @@ func (m *passage) reconnect() (r reply, stop bool) {
 	if m.session.renewable() {
 		err = m.session.connectAnew()
 	}
+	if err != nil && !errors.Is(err, upstream.ErrNoDescriptors) {
+		err = net.ErrClosed // why the first one was lost matters to the client, and was told of
+	}
 	switch {
-	case errors.Is(err, upstream.ErrNoDescriptors):
-		r = ownReply(replyNoDescriptors)
 	case err != nil:
-		r = ownReply(replyLostInMessage, m.session.route.dialer.Host(), "connection lost")
+		r = problemOf(err, circumstance{lost: replyLostInMessage, host: m.session.route.dialer.Host()}).reply
 	case offersLess(m.session.up.Offers(), m.session.caps): // it would refuse what the client's commands have
 		r = ownReply(replyOffersLess)
 	default:
@@ -98,8 +95,11 @@ func (m *passage) reconnect() (r reply, stop bool) {
 func (m *passage) beginSend(message unfinished.Message, recipients []string) (*unfinished.Send, error) {
 	for end := time.Now().Add(twinTime); ; {
 		send, err := m.session.server.sends.Begin(m.session.server.ctx, message, recipients)
-		if !errors.Is(err, unfinished.ErrRunning) || time.Now().After(end) {
-			return send, err
+		if !errors.Is(err, unfinished.ErrRunning) {
+			return send, noState(err)
+		}
+		if time.Now().After(end) {
+			return nil, err
 		}
 		select {
 		case <-m.session.server.ctx.Done():
@@ -160,7 +160,7 @@ func (r *run) sendAll() {
 }
 
 func (r *run) count(result string) {
-	r.session.server.metrics.copies.WithLabelValues(r.session.route.config.Name, result).Inc()
+	r.session.server.metrics.copied(r.session.route.config.Name, result)
 }
 
 // sendCopy sends the copy for one recipient and notes what became of it.
@@ -200,6 +200,18 @@ func (r *run) remember(to recipient) {
 		r.over = "cannot note who has a copy"
 	}
 	r.session.faultDetail(faultState, stateFault(err))
+}
+
+// A stateError says that who gets a copy cannot be noted.
+type stateError struct{ err error }
+
+func (e *stateError) Error() string { return stateFault(e.err) }
+
+func noState(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stateError{err}
 }
 
 // stateFault says what is wrong with the memory of sends, without the host or
@@ -292,9 +304,10 @@ func (r *run) trouble(err error) string {
 		_, words := said.Enhanced()
 		return words
 	}
-	if text, isSpool := spoolFault(err); isSpool {
-		return text
+	host := r.session.route.dialer.Host()
+	p := problemOf(err, circumstance{lost: replyLostInMessage, host: host})
+	if p.fault == faultSpool {
+		return p.detail
 	}
-	_, text := upstreamFault(err)
-	return "trouble with " + r.session.route.dialer.Host() + ": " + text
+	return "trouble with " + host + ": " + p.detail
 }

@@ -98,7 +98,7 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 		return m.refuse(m.judge.Verdict()), true
 	case limit > 0 && m.body.Size() > limit:
 		m.breakOff()
-		return m.overLimit(faultMessageTooLarge, ownReply(replyTooLarge, limit)), true
+		return m.overLimit(errMessageTooLarge), true
 	case m.wants == policy.Doom:
 		return m.doomed(), true
 	case !m.last:
@@ -117,7 +117,7 @@ func (m *passage) check(body []byte) (r reply, stop bool) {
 // starved stops a message that there is no memory to judge.
 func (m *passage) starved() reply {
 	m.breakOff()
-	return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
+	return m.overLimit(errBuffersFull)
 }
 
 // feed feeds the judge with a piece of the body, where it wants it. It reports

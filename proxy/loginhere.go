@@ -70,11 +70,8 @@ func (l *guardLogin) check(name, password string) ([]byte, bool, error) {
 	l.session.w.Flush()
 	ok, err := l.session.route.users.Check(l.session.server.ctx, name, password)
 	switch {
-	case upstream.OutOfDescriptors(err):
-		l.session.fault(faultDescriptors)
-		return nil, false, l.session.answer(ownReply(replyNoDescriptors))
 	case err != nil:
-		return nil, false, l.session.answer(ownReply(replyAuthBusy))
+		return nil, false, l.session.unable(err)
 	case !ok:
 		return l.fail()
 	}

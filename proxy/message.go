@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -50,8 +49,7 @@ type passage struct {
 func (s *session) Data(io.Reader) error {
 	body := s.w.TakeMessage(s.policy.BareNewline == policy.NormalizeBare)
 	if body == nil {
-		s.fault(faultBuffersFull)
-		return s.answer(ownReply(replyBuffersFull))
+		return s.unable(errBuffersFull)
 	}
 	defer body.Release()
 	s.event.logged = true // by record
@@ -78,14 +76,10 @@ func (m *passage) pass() reply {
 		err = m.decide(header)
 	}
 	switch {
-	case errors.Is(err, errHeaderTooLarge):
-		return m.overLimit(faultHeaderTooLarge, ownReply(replyHeaderTooLarge, m.session.route.limits.HeaderBytes))
-	case errors.Is(err, errHeaderLine):
-		return m.overLimit(faultHeaderLineTooLong, ownReply(replyHeaderLine, m.session.route.limits.LineBytes))
-	case errors.Is(err, errBuffersFull):
-		return m.overLimit(faultBuffersFull, ownReply(replyBuffersFull))
-	case err != nil:
+	case errors.Is(err, wire.ErrGone), errors.Is(err, wire.ErrStalled), errors.Is(err, wire.ErrLineEnds):
 		return m.brokeOff(err)
+	case err != nil:
+		return m.overLimit(err)
 	}
 	if m.wants == policy.Refuse {
 		return m.finish(outcomeRefusedByPolicy, policyReply(m.verdict))
@@ -202,10 +196,18 @@ func (m *passage) finish(o outcome, r reply) reply {
 	return r
 }
 
+// problem is what an error comes to for this message, counted and logged.
+func (m *passage) problem(err error) problem {
+	p := problemOf(err, circumstance{lost: replyLostInMessage, host: m.session.route.dialer.Host(), limits: m.session.route.limits})
+	if p.fault != "" {
+		m.session.faultDetail(p.fault, p.detail)
+	}
+	return p
+}
+
 // overLimit stops a message that is over a limit of the server.
-func (m *passage) overLimit(f fault, r reply) reply {
-	m.session.fault(f)
-	return m.finish(outcomeClientFailed, r)
+func (m *passage) overLimit(err error) reply {
+	return m.finish(outcomeClientFailed, m.problem(err).reply)
 }
 
 // upstreamLost stops a message that cannot be sent on.
@@ -222,20 +224,17 @@ func (m *passage) upstreamLost(err error) reply {
 func (m *passage) brokeOff(err error) reply {
 	m.outcome = outcomeClientFailed
 	m.session.hangUp()
-	switch {
-	case errors.Is(err, wire.ErrLineEnds):
-		m.session.endFor(replyLineEnds, faultLineEnds)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		m.session.endFor(replyStalled, faultClientTimeout)
-	default:
-		m.session.hangUpOn(faultClientGone)
+	if p := problemOf(err, circumstance{}); p.reply.Code != 0 {
+		m.session.w.EndWith(m.session.referAnew(p.reply, p.fault))
+	} else {
+		m.session.hangUpOn(p.fault)
 	}
 	return ownReply(replyStalled)
 }
 
 // record counts and logs a message that has come to its end.
 func (m *passage) record(took time.Duration) {
-	m.session.server.metrics.message(m, took)
+	m.session.server.metrics.message(m.session.route.config.Name, m.outcome, m.body.Size(), took, m.verdict)
 	attrs := []any{"outcome", string(m.outcome), "size", m.body.Size(), "duration", took.Round(time.Microsecond)}
 	if v := m.verdict; v != nil {
 		attrs = append(attrs, "verdict", string(v.Action), "rule", v.Rule, "reason", string(v.Reason),

@@ -215,24 +215,35 @@ func (m *Metrics) connected(route string, err error) {
 
 func (m *Metrics) reused(route string) { m.connects.WithLabelValues(route, "reused").Inc() }
 
-// message counts a message at its end.
-func (m *Metrics) message(p *passage, took time.Duration) {
-	m.outcomes.WithLabelValues(p.session.route.config.Name, string(p.outcome)).Inc()
-	m.size.WithLabelValues(p.session.route.config.Name).Observe(float64(p.body.Size()))
-	m.duration.WithLabelValues(p.session.route.config.Name).Observe(took.Seconds())
-	v := p.verdict
+// message counts a message at its end: how that was, the bytes that came, and the
+// verdict, if there was one.
+func (m *Metrics) message(route string, ended outcome, bytes int64, took time.Duration, v *policy.Verdict) {
+	m.outcomes.WithLabelValues(route, string(ended)).Inc()
+	m.size.WithLabelValues(route).Observe(float64(bytes))
+	m.duration.WithLabelValues(route).Observe(took.Seconds())
 	if v == nil {
 		return
 	}
-	m.messages.WithLabelValues(p.session.route.config.Name, v.Rule, string(v.Action), string(v.Reason)).Inc()
-	m.visible.WithLabelValues(p.session.route.config.Name).Observe(float64(v.Exposure.Visible))
+	m.messages.WithLabelValues(route, v.Rule, string(v.Action), string(v.Reason)).Inc()
+	m.visible.WithLabelValues(route).Observe(float64(v.Exposure.Visible))
 	concealed := v.Concealed
 	if v.Refused() {
-		m.blocked.WithLabelValues(p.session.route.config.Name, v.Rule, string(v.Reason)).Inc()
+		m.blocked.WithLabelValues(route, v.Rule, string(v.Reason)).Inc()
 		concealed = v.Exposure.Visible + v.Exposure.Body
 	}
-	m.concealed.WithLabelValues(p.session.route.config.Name, v.Rule).Add(float64(concealed))
+	m.concealed.WithLabelValues(route, v.Rule).Add(float64(concealed))
 }
+
+// sessionBegan counts a client that was let in, sessionEnded that it has gone.
+func (m *Metrics) sessionBegan(route string) {
+	m.sessions.WithLabelValues(route).Inc()
+	m.open.WithLabelValues(route).Inc()
+}
+
+func (m *Metrics) sessionEnded(route string) { m.open.WithLabelValues(route).Dec() }
+
+// copied counts what became of a copy.
+func (m *Metrics) copied(route, result string) { m.copies.WithLabelValues(route, result).Inc() }
 
 // Build is what the program was built from.
 type Build struct{ Version, Revision, GoVersion string }

@@ -8,9 +8,10 @@ import (
 )
 
 var (
-	errHeaderTooLarge = errors.New("header too large")
-	errHeaderLine     = errors.New("header line too long")
-	errBuffersFull    = errors.New("buffers full")
+	errHeaderTooLarge  = errors.New("header too large")
+	errHeaderLine      = errors.New("header line too long")
+	errMessageTooLarge = errors.New("message too large")
+	errBuffersFull     = errors.New("buffers full")
 )
 
 // readHeader takes the header of the message as it came, with the empty line

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -9,7 +8,6 @@ import (
 
 	"sendguard/policy"
 	"sendguard/proxy/upstream"
-	"sendguard/proxy/wire"
 )
 
 // Every reply that sendguard originates, but for the refusals of the policy
@@ -141,54 +139,4 @@ func (r reply) smtpError() error {
 		return nil
 	}
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.NoEnhancedCode, Message: r.Text()}
-}
-
-// errorReply is the one place where an error becomes a reply: the upstream's
-// own words where there are some, and otherwise a line with the name of the
-// host and the kind of the fault: the given one, where there was a connection.
-func errorReply(err error, line, host string) reply {
-	if r := (*upstream.Refusal)(nil); errors.As(err, &r) {
-		return theirs(r.Reply)
-	}
-	if errors.Is(err, upstream.ErrNoDescriptors) {
-		return ownReply(replyNoDescriptors)
-	}
-	if _, isSpool := spoolFault(err); isSpool {
-		return ownReply(replySpool)
-	}
-	if d := (*upstream.DialError)(nil); errors.As(err, &d) {
-		return ownReply(dialLine(d.Kind), host, d.Words())
-	}
-	_, text := upstreamFault(err)
-	return ownReply(line, host, text)
-}
-
-// dialLine is what the client is told where there is no connection.
-func dialLine(k upstream.Kind) string {
-	switch k {
-	case upstream.KindLogin:
-		return replyNotLoggedIn
-	case upstream.KindToken:
-		return replyNoToken
-	}
-	return replyUnreachable
-}
-
-// upstreamFault says what went wrong on the way upstream, or in reading again what
-// was to go there.
-func upstreamFault(err error) (fault, string) {
-	if text, isSpool := spoolFault(err); isSpool {
-		return faultSpool, text
-	}
-	k, text := upstream.Trouble(err)
-	return fault(k), text
-}
-
-// spoolFault says what went wrong in reading again what was held, if that did.
-func spoolFault(err error) (text string, isSpool bool) {
-	spooled := (*wire.SpoolError)(nil)
-	if !errors.As(err, &spooled) {
-		return "", false
-	}
-	return spooled.Error() + ": " + Reason(spooled.Unwrap()), true
 }

@@ -2,10 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -64,7 +62,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	}
 	s.helo = greetingOf(verbOf(s.w.Line), s.w.Line)
 	if err := s.connect(); err != nil {
-		r := s.refer(errorReply(err, replyLost, s.route.dialer.Host()))
+		r := s.refer(problemOf(err, circumstance{lost: replyLost, host: s.route.dialer.Host()}).reply)
 		if refusesGreeting(err) {
 			s.w.Wrong()
 		} else {
@@ -108,8 +106,7 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	}
 	memory := 2 * len(s.w.Line) // the line and what is taken out of it
 	if !s.server.buffers.Take(memory) {
-		s.fault(faultBuffersFull)
-		return s.answer(ownReply(replyBuffersFull))
+		return s.unable(errBuffersFull)
 	}
 	err := s.relay("rcpt")
 	if err != nil {
@@ -202,27 +199,10 @@ func (s *session) hangUpOn(f fault) {
 	s.w.End()
 }
 
-// Why says what the client is told where its connection ends: the one place where
-// what went wrong on its side becomes a reply. Nothing: it has gone, without QUIT, as
-// many do.
+// Why says what the client is told of the reason why its connection ends.
 func (s *session) Why(reason error) []byte {
-	switch {
-	case errors.Is(reason, wire.ErrInternal):
-		return s.referAnew(ownReply(replyInternal), "")
-	case errors.Is(reason, wire.ErrTooManyErrors):
-		return s.referAnew(ownReply(replyTooManyErrors), faultTooManyErrors)
-	case errors.Is(reason, wire.ErrOutOfStep):
-		return s.referAnew(ownReply(replyOutOfStep), faultOutOfStep)
-	case errors.Is(reason, wire.ErrLineTooLong):
-		return s.referAnew(ownReply(replyLineTooLong), faultLineTooLong)
-	case errors.Is(reason, wire.ErrNoMemory):
-		return s.referAnew(ownReply(replyNoMemory), faultBuffersFull)
-	case errors.Is(reason, wire.ErrStopping):
-		return s.referAnew(ownReply(replyStopping), "")
-	case errors.Is(reason, os.ErrDeadlineExceeded):
-		return s.referAnew(ownReply(replyIdle), faultClientTimeout)
-	}
-	return nil
+	p := problemOf(reason, circumstance{})
+	return s.referAnew(p.reply, p.fault)
 }
 
 // Told traces what the client is told. 421 ends the connection (RFC 5321 section
@@ -237,13 +217,24 @@ func (s *session) Told(raw []byte) (ends bool) {
 // Busy reports whether a transaction is open upstream.
 func (s *session) Busy() bool { return s.up.InTransaction() }
 
-// lost ends the way upstream after an error and says what the client is told.
+// lost ends the way upstream after an error and says what the client is told, with
+// a line for where the connection failed.
 func (s *session) lost(err error, line string) reply {
-	if s.up != nil && !errors.As(err, new(*upstream.Refusal)) {
-		s.faultDetail(upstreamFault(err))
+	p := problemOf(err, circumstance{lost: line, host: s.route.dialer.Host()})
+	if s.up != nil && p.fault != "" {
+		s.faultDetail(p.fault, p.detail)
 	}
 	s.hangUp()
-	return errorReply(err, line, s.route.dialer.Host())
+	return p.reply
+}
+
+// unable has the client told, at a command, what an error of ours comes to.
+func (s *session) unable(err error) error {
+	p := problemOf(err, circumstance{})
+	if p.fault != "" {
+		s.faultDetail(p.fault, p.detail)
+	}
+	return s.answer(p.reply)
 }
 
 // hangUp closes the upstream socket. Where the client's login cannot be

@@ -159,14 +159,15 @@ func (u *Users) lookup(name string) (h *passwordHash, known bool, err error) {
 		h = u.decoy
 	}
 	if h == nil {
-		return nil, false, errNoUsers
+		return nil, false, ErrNoUsers
 	}
 	return h, known, nil
 }
 
+// Why it cannot be known now whether a password is right.
 var (
-	errTooManyChecks = errors.New("too many logins at once")
-	errNoUsers       = errors.New("no user is known")
+	ErrTooManyChecks = errors.New("too many logins at once")
+	ErrNoUsers       = errors.New("no user is known")
 )
 
 // Check reports whether a password is that of a user. An error says that this
@@ -181,11 +182,11 @@ func (u *Users) Check(ctx context.Context, name, password string) (bool, error) 
 	select {
 	case u.Checks.turns <- struct{}{}:
 	case <-ctx.Done():
-		return false, errTooManyChecks
+		return false, ErrTooManyChecks
 	}
 	defer func() { <-u.Checks.turns }()
 	if !u.Checks.memory.Take(h.bytes()) {
-		return false, errTooManyChecks
+		return false, ErrTooManyChecks
 	}
 	defer u.Checks.memory.Give(h.bytes())
 	return h.matches(password) && known, nil

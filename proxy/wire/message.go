@@ -95,11 +95,8 @@ func (b *Message) Next() (piece []byte, last bool, err error) {
 		copy(*b.buf, (*b.buf)[b.start:b.fill])
 		b.start, b.fill = 0, b.fill-b.start
 		n, err := b.w.readBody((*b.buf)[b.fill:])
-		if errors.Is(err, os.ErrDeadlineExceeded) && seemsOver(b.tail) {
-			err = ErrLineEnds
-		}
 		if err != nil {
-			return nil, false, err
+			return nil, false, b.whyBroken(err)
 		}
 		b.keepTail((*b.buf)[b.fill : b.fill+n])
 		b.fill += n
@@ -136,9 +133,25 @@ func (b *Message) Dots() int { return b.dots }
 // Buffer is memory to use when the message has come to its end.
 func (b *Message) Buffer() []byte { return *b.buf }
 
-// ErrLineEnds says that the client waits for the reply to a message that has not
-// ended, for its line ends are none.
-var ErrLineEnds = errors.New("the line ends of a message are bare CR or LF")
+// Why a message broke off.
+var (
+	ErrGone    = errors.New("the client has gone")
+	ErrStalled = errors.New("the message stopped coming")
+	// ErrLineEnds: the client waits for the reply to a message that has not ended,
+	// for its line ends are none.
+	ErrLineEnds = errors.New("the line ends of a message are bare CR or LF")
+)
+
+// whyBroken says why a message broke off where reading has failed.
+func (b *Message) whyBroken(err error) error {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrGone
+	case seemsOver(b.tail):
+		return ErrLineEnds
+	}
+	return ErrStalled
+}
 
 const tailSize = len("\r\n.\r\nQUIT\r\n")
 

@@ -60,14 +60,8 @@ func (w *Wire) Refuse(reply []byte) {
 	w.Wrong()
 }
 
-// endFor tells the client why the connection ends, if it is there, and ends it.
-func (w *Wire) endFor(reason error) {
-	if told := w.session.Why(reason); len(told) > 0 {
-		w.EndWith(told)
-		return
-	}
-	w.End()
-}
+// endFor tells the client why the connection ends, and ends it.
+func (w *Wire) endFor(reason error) { w.EndWith(w.session.Why(reason)) }
 
 // EndWith tells the client the last reply and ends the connection.
 func (w *Wire) EndWith(reply []byte) {

@@ -24,7 +24,7 @@ func NewSpool(dir string, memory *Budget) *Spool {
 	return &Spool{dir: dir, room: NewShare(memory)}
 }
 
-// Write appends to what is held. An error is that of the file.
+// Write appends to what is held. An error is a *SpoolError.
 func (s *Spool) Write(b []byte) (int, error) {
 	if s.file == nil {
 		if len(s.memory)+len(b) <= spoolMemory && s.room.Take(2*len(b)) {
@@ -32,10 +32,14 @@ func (s *Spool) Write(b []byte) (int, error) {
 			return len(b), nil
 		}
 		if err := s.spill(); err != nil {
-			return 0, err
+			return 0, &SpoolError{"", err}
 		}
 	}
-	return s.file.Write(b)
+	n, err := s.file.Write(b)
+	if err != nil {
+		err = &SpoolError{"", err}
+	}
+	return n, err
 }
 
 // newSpoolFile makes a file that has no name any more when the first byte is
@@ -92,15 +96,18 @@ func (s *Spool) CopyTo(write func([]byte) error, buf []byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return &SpoolError{err}
+			return &SpoolError{"what was held cannot be read again: ", err}
 		}
 	}
 }
 
-// A SpoolError says that what is held cannot be read again.
-type SpoolError struct{ err error }
+// A SpoolError says that a message cannot be held, or what is held not be read again.
+type SpoolError struct {
+	What string // that went wrong, before the reason
+	err  error
+}
 
-func (e *SpoolError) Error() string { return "what was held cannot be read again" }
+func (e *SpoolError) Error() string { return e.What + e.err.Error() }
 
 func (e *SpoolError) Unwrap() error { return e.err }
 

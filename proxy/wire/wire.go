@@ -101,6 +101,7 @@ var (
 	ErrLineTooLong   = errors.New("command line too long")
 	ErrNoMemory      = errors.New("no memory for a long command line")
 	ErrStopping      = errors.New("shutting down")
+	ErrIdle          = errors.New("no command for too long")
 	ErrTooManyErrors = errors.New("too many errors")
 	ErrOutOfStep     = errors.New("a message without leave to send it")
 	ErrInternal      = errors.New("a mistake of our own")
@@ -146,7 +147,7 @@ func (w *Wire) next() error {
 		w.phase = commands
 		line, err := w.readLine()
 		if err != nil {
-			w.endFor(err)
+			w.failRead(err)
 			continue
 		}
 		w.Line = append(append(w.Line[:0], bytes.TrimRight(line, "\r\n")...), CRLF...)
@@ -154,6 +155,18 @@ func (w *Wire) next() error {
 			return nil
 		}
 		w.Line = w.Line[:0]
+	}
+}
+
+// failRead ends the connection for the reason that reading has failed.
+func (w *Wire) failRead(err error) {
+	switch {
+	case errors.Is(err, ErrLineTooLong), errors.Is(err, ErrNoMemory), errors.Is(err, ErrStopping):
+		w.endFor(err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.endFor(ErrIdle)
+	default: // gone; without QUIT, as many clients do
+		w.End()
 	}
 }
 
