@@ -13,22 +13,22 @@ import (
 	"sendguard/proxy/upstream"
 )
 
-// An entrance is where clients come: the open sockets of one place. It stays
+// A listener is where clients come: the open sockets of one place. It stays
 // open when the configuration is loaded anew, and only whose clients they are
 // changes: no connection is refused in between.
-type entrance struct {
-	gates []*gate
+type listener struct {
+	sockets []*socket
 	route atomic.Pointer[route] // that has the clients
 }
 
-// A gate is one socket, with the loop that accepts at it.
-type gate struct {
+// A socket is one of them, with the loop that accepts at it.
+type socket struct {
 	net.Listener
 	round chan struct{} // the loop went round since it was asked to
 	ended chan struct{}
 }
 
-// place says which entrance a route needs. A port that the system chooses
+// place says which listener a route needs. A port that the system chooses
 // belongs to the route by name.
 func (r *Route) place() string {
 	if strings.HasSuffix(r.Listen, ":0") {
@@ -37,26 +37,26 @@ func (r *Route) place() string {
 	return r.Listen
 }
 
-func (r *Route) openEntrance() (*entrance, error) {
+func (r *Route) openListener() (*listener, error) {
 	listeners, err := r.listen()
 	if err != nil {
 		return nil, err
 	}
-	e := &entrance{}
+	e := &listener{}
 	for _, l := range listeners {
-		e.gates = append(e.gates, &gate{Listener: l, round: make(chan struct{}, 1), ended: make(chan struct{})})
+		e.sockets = append(e.sockets, &socket{Listener: l, round: make(chan struct{}, 1), ended: make(chan struct{})})
 	}
 	return e, nil
 }
 
-func (e *entrance) close() {
-	for _, g := range e.gates {
+func (e *listener) close() {
+	for _, g := range e.sockets {
 		g.Close()
 	}
 }
 
-// accept serves the clients at a gate until it is closed.
-func (e *entrance) accept(g *gate) {
+// accept serves the clients at a socket until it is closed.
+func (e *listener) accept(g *socket) {
 	defer close(g.ended)
 	const longest = time.Second
 	pause := time.Duration(0)
@@ -84,7 +84,7 @@ func (e *entrance) accept(g *gate) {
 
 // admitWithKept has a client that would find no descriptor hear so, unless there
 // are some again. It reports false where nobody waits.
-func (r *route) admitWithKept(g *gate) bool {
+func (r *route) admitWithKept(g *socket) bool {
 	conn, err := r.server.kept.accept(g.Listener)
 	defer g.answer() // somebody may have asked meanwhile
 	switch {
@@ -100,12 +100,12 @@ func (r *route) admitWithKept(g *gate) bool {
 }
 
 // setDeadline ends a wait for clients; TCP and unix listeners can.
-func (g *gate) setDeadline(t time.Time) {
+func (g *socket) setDeadline(t time.Time) {
 	g.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
 }
 
 // answer is the loop's to whoever asks whether it goes round.
-func (g *gate) answer() {
+func (g *socket) answer() {
 	g.setDeadline(time.Time{})
 	select {
 	case g.round <- struct{}{}:
@@ -115,7 +115,7 @@ func (g *gate) answer() {
 
 // alive has the loop go round once. It takes no connection for that: those
 // that come meanwhile wait in the socket.
-func (g *gate) alive(ctx context.Context) bool {
+func (g *socket) alive(ctx context.Context) bool {
 	select {
 	case <-g.round: // an answer that was too late the last time
 	default:
@@ -135,7 +135,7 @@ func (g *gate) alive(ctx context.Context) bool {
 // one goroutine at a time.
 func (s *Server) CheckAlive(ctx context.Context) error {
 	for _, r := range s.inForce.Load().routes {
-		for _, g := range r.entrance.gates {
+		for _, g := range r.listener.sockets {
 			if !g.alive(ctx) {
 				return fmt.Errorf("route %s accepts no clients", r.config.Name)
 			}

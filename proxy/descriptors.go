@@ -23,7 +23,7 @@ const (
 func (s *Server) fitConnections(set *settings) error {
 	others := otherDescriptors
 	for _, r := range set.routes {
-		others += len(r.entrance.gates)
+		others += len(r.listener.sockets)
 		if !r.config.Upstream.Relay {
 			others += r.config.Upstream.MaxIdle
 		}

@@ -59,25 +59,38 @@
 //     out where it is wanted.
 //   - No address, domain, subject or credential is logged or counted.
 //
-// wire.go owns what the client sends, replyslot.go what it is told, commandfilter.go which
-// commands go on; body.go finds where a message ends. session.go is the
-// conversation, announce.go what the client is offered in it, idle.go what is said
-// between messages, relayedlogin.go its login; readheader.go, message.go and judging.go, which feeds
-// the judge, are the passage of one message.
-// individual.go sends copies, held.go and spool.go hold the message
-// for them, pipeline.go begins their transactions, and the package unfinished
-// remembers who has one. upstream.go speaks to the server, whose replies dialreply.go reads, and dial.go gets there; dialfault.go says why not, and connect.go does it for a session;
-// login.go logs in there by what sasl.go knows, advice.go knows what to do where
-// that is refused, and pool.go keeps the connection. The package oauth2 has the
-// tokens of who logs in so, and tokens.go keeps it going. listen.go opens where
-// clients come, accept.go accepts them there, admit.go lets them in, clienttls.go
-// encrypts their side, and loginhere.go checks who they are by users.go and
-// password.go. reply.go has every reply of our own; server.go starts and stops,
-// reload.go puts a configuration in force; metrics.go counts, and http.go serves
-// the counts. oldtls.go asks an upstream that does not agree on TLS what it has,
-// descriptors.go and budget.go share out file descriptors and memory, silent_unix.go
-// asks a socket whether the upstream has said something, and probe.go tries the way
-// there for an administrator. event.go has the line in the log that a reference
-// leads to: faultwords.go says what happened, certificate.go what a certificate
-// says, and reason.go what is wrong without naming what the log must not.
+// The rooms: package wire is the client's side of a connection, package upstream the
+// server's, with package oauth2 for the tokens of who logs in so. Package users knows
+// who may log in here, and package unfinished who has a copy already. None of them
+// knows another, but for upstream, which says what it wants of tokens; this package
+// has them do what a session needs.
+//
+// The way of one message, hop by hop:
+//
+//	listen.go         opens where clients come
+//	accept.go         takes the connection
+//	admit.go          lets it in, or turns it away; reads a PROXY header
+//	clienttls.go      encrypts it
+//	server.go         has the library serve it, over a wire.Wire
+//	commandfilter.go  says what the library is given of each line
+//	session.go        EHLO, by connect.go: an upstream.Conn, kept or dialled
+//	announce.go       offers what both sides can do
+//	relayedlogin.go   AUTH, line by line upstream, or loginhere.go by package users
+//	session.go        MAIL and RCPT, as they came
+//	message.go        DATA: takes a wire.Message
+//	readheader.go     its header, bounded
+//	judging.go        feeds policy.Judge, which says what becomes of it
+//	message.go        sends it on piece by piece, or
+//	held.go           holds the whole, where only that decides, and
+//	individual.go     sends a copy to each recipient
+//	session.go        tells the upstream's last word, and resets
+//
+// idle.go is what is said between messages. Every reply of our own is in reply.go;
+// an error becomes one in errorreply.go. event.go has the line in the log that a
+// reference leads to, fault.go what can go wrong in a session and in which words, and
+// reason.go what is wrong without naming what the log must not. server.go starts and
+// stops, reload.go puts a configuration in force, and tokens.go keeps tokens going.
+// metrics.go counts, and http.go serves the counts. descriptors.go shares out file
+// descriptors, of which descriptors_unix.go and descriptors_other.go know how many
+// there are.
 package proxy

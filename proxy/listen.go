@@ -159,7 +159,7 @@ func InheritedAddrs(name string) (addrs []net.Addr) {
 func (s *Server) owns(addr net.Addr) bool {
 	there := addrPort(addr)
 	for _, r := range s.inForce.Load().routes {
-		for _, g := range r.entrance.gates {
+		for _, g := range r.listener.sockets {
 			here := addrPort(g.Addr())
 			if here.IsValid() && (here == there || here.Port() == there.Port() && here.Addr().IsUnspecified() && isOurs(there.Addr())) {
 				return true

@@ -56,7 +56,7 @@ func (s *Server) enforce(next *settings) error {
 	fresh, err := s.prepare(next)
 	if err != nil {
 		for _, r := range fresh {
-			r.entrance.close()
+			r.listener.close()
 		}
 		return err
 	}
@@ -70,12 +70,12 @@ func (s *Server) enforce(next *settings) error {
 	old := s.inForce.Swap(next)
 	s.buffers.Grow(next.limits.BufferBytes - old.limits.BufferBytes)
 	for _, r := range next.routes {
-		r.entrance.route.Store(r)
+		r.listener.route.Store(r)
 	}
 	s.closeUnused()
 	for _, r := range fresh {
-		for _, g := range r.entrance.gates {
-			s.accepts.Go(func() { r.entrance.accept(g) })
+		for _, g := range r.listener.sockets {
+			s.accepts.Go(func() { r.listener.accept(g) })
 			s.log.Info("listening", "route", r.config.Name, "listen", g.Addr().String())
 		}
 	}
@@ -87,8 +87,8 @@ func (s *Server) enforce(next *settings) error {
 	return nil
 }
 
-// prepare gives each route its entrance and its certificate. fresh are those whose
-// entrance was opened now, also where there is an error.
+// prepare gives each route its listener and its certificate. fresh are those whose
+// listener was opened now, also where there is an error.
 func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 	for _, r := range next.routes {
 		if r.config.TLS != nil {
@@ -96,10 +96,10 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 				return fresh, r.config.tlsError(err)
 			}
 		}
-		if r.entrance = s.entrances[r.config.place()]; r.entrance == nil {
-			if r.entrance, err = r.config.openEntrance(); err != nil {
+		if r.listener = s.listeners[r.config.place()]; r.listener == nil {
+			if r.listener, err = r.config.openListener(); err != nil {
 				failed := r.config.listenError(err)
-				if errors.Is(err, syscall.EADDRINUSE) && len(s.entrances) > 0 {
+				if errors.Is(err, syscall.EADDRINUSE) && len(s.listeners) > 0 {
 					failed.hint = " (where sendguard itself has that port on another address, restart it)"
 				}
 				return fresh, failed
@@ -117,7 +117,7 @@ func (s *Server) prepare(next *settings) (fresh []*route, err error) {
 func (s *Server) chmod(next *settings) error {
 	for _, r := range next.routes {
 		path, isUnix := strings.CutPrefix(r.config.Listen, UnixPrefix)
-		was := r.entrance.route.Load()
+		was := r.listener.route.Load()
 		if !isUnix || was == nil || was.config.SocketMode == r.config.SocketMode {
 			continue
 		}
@@ -128,12 +128,12 @@ func (s *Server) chmod(next *settings) error {
 	return nil
 }
 
-// closeUnused closes the entrances that no route in force has.
+// closeUnused closes the listeners that no route in force has.
 func (s *Server) closeUnused() {
-	unused := s.entrances
-	s.entrances = map[string]*entrance{}
+	unused := s.listeners
+	s.listeners = map[string]*listener{}
 	for _, r := range s.inForce.Load().routes {
-		s.entrances[r.config.place()] = r.entrance
+		s.listeners[r.config.place()] = r.listener
 		delete(unused, r.config.place())
 	}
 	for _, e := range unused {

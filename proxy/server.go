@@ -73,7 +73,7 @@ type Server struct {
 
 	inForce   atomic.Pointer[settings]
 	changing  sync.Mutex // held over a start, a reload, and the start of a stop
-	entrances map[string]*entrance
+	listeners map[string]*listener
 
 	numbered atomic.Uint64 // sessions, for the log
 	repeats  repeats
@@ -96,7 +96,7 @@ type route struct {
 	config   Route
 	server   *Server
 	limits   *Limits
-	entrance *entrance
+	listener *listener
 	tls      *tls.Config // nil without TLS
 	dialer   *upstream.Dialer
 	pool     *upstream.Pool
@@ -123,7 +123,7 @@ func (s *Server) Start() error {
 
 // Addr returns where a route listens.
 func (s *Server) Addr(route int) net.Addr {
-	return s.inForce.Load().routes[route].entrance.gates[0].Addr()
+	return s.inForce.Load().routes[route].listener.sockets[0].Addr()
 }
 
 // Counts returns how many routes are in force and how many clients connected.
@@ -174,7 +174,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) interrupt(ctx context.Context) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	for _, e := range s.entrances {
+	for _, e := range s.listeners {
 		e.close()
 	}
 	s.accepts.Wait()

@@ -24,9 +24,10 @@
 // signs what proves who asks, fault.go and entra.go put
 // into words what it refuses. login.go
 // is how a person signs in: redirect.go asks and takes the answer, browser.go brings it by
-// a browser of this machine, device.go by another device; peer_linux.go tells whose
-// browser it is.
+// a browser of this machine, device.go by another device; peer_linux.go and
+// peer_other.go tell whose browser it is.
 // source.go has the token in use and keep.go renews it in time, by both clocks of
 // moment.go; store.go, file.go
-// and keyring.go are where the refresh token is kept, lock.go is who may use it.
+// and keyring.go are where the refresh token is kept, lock.go is who may use it,
+// and owner_unix.go and owner_other.go whose file it is.
 package oauth2

@@ -48,10 +48,10 @@
 //     and added those that have a copy. It does not find what this one stores,
 //     and so takes nobody who is due for served.
 //
-// record.go makes the names and hashes. The stores are memory.go, bolt.go and
-// redis.go, and state.go finds the one that a configuration names; try.go tries
-// whether it can be written to. entry.go is a record in memory and file, pieces.go
-// how it stands in the file, and room.go the room that is kept there. running.go
-// and lease.go keep parts from having the same recipient, within a process and
-// among replicas.
+// unfinished.go is a send, and record.go makes the names and hashes. The stores are
+// memory.go, bolt.go and redis.go, and state.go finds the one that a configuration
+// names; try.go tries whether it can be written to, with try_unix.go and try_other.go
+// for folders. entry.go is a record in memory and file, pieces.go how it stands in the
+// file, and room.go the room that is kept there. running.go and lease.go keep parts
+// from having the same recipient, within a process and among replicas.
 package unfinished

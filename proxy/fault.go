@@ -1,5 +1,52 @@
 package proxy
 
+import "sendguard/proxy/upstream"
+
+// A fault is what went wrong in a session, as the metrics name it.
+type fault string
+
+const (
+	faultConnect           fault = fault(upstream.KindConnect)
+	faultTLS               fault = fault(upstream.KindTLS)
+	faultProtocol          fault = fault(upstream.KindProtocol)
+	faultLoop              fault = fault(upstream.KindLoop)
+	faultLogin             fault = fault(upstream.KindLogin) // sendguard's own
+	faultToken             fault = fault(upstream.KindToken) // there is none
+	faultClientLogin       fault = "client_login"            // one that sendguard checks
+	faultUpstreamTimeout   fault = fault(upstream.KindTimeout)
+	faultUpstreamClosed    fault = fault(upstream.KindClosed)
+	faultClientGone        fault = "client_gone"
+	faultClientTimeout     fault = "client_timeout"
+	faultLineEnds          fault = "line_ends" // of a message, so that it has no end
+	faultLineTooLong       fault = "line_too_long"
+	faultHeaderTooLarge    fault = "header_too_large"
+	faultHeaderLineTooLong fault = "header_line_too_long"
+	faultMessageTooLarge   fault = "message_too_large"
+	faultBuffersFull       fault = "buffers_full"
+	faultTooManyConns      fault = "too_many_connections"
+	faultTooManyErrors     fault = "too_many_errors"
+	faultOutOfStep         fault = "out_of_step"
+	faultHTTP              fault = "http"
+	faultTLSOnPlaintext    fault = "tls_on_plaintext"
+	faultBdat              fault = "bdat"
+	faultClientTLS         fault = "client_tls"
+	faultInjection         fault = "starttls_injection"
+	faultNotAllowed        fault = "not_allowed"
+	faultProxyHeader       fault = "proxy_header"
+	faultPanic             fault = "panic"
+	faultState             fault = "state" // of unfinished sends
+	faultSpool             fault = "spool"
+	faultDescriptors       fault = fault(upstream.KindDescriptors) // none is left
+)
+
+var faults = []fault{
+	faultConnect, faultTLS, faultProtocol, faultLoop, faultLogin, faultToken, faultClientLogin, faultUpstreamTimeout, faultUpstreamClosed,
+	faultClientGone, faultClientTimeout, faultLineEnds, faultLineTooLong, faultHeaderTooLarge, faultHeaderLineTooLong,
+	faultMessageTooLarge, faultBuffersFull, faultTooManyConns, faultTooManyErrors, faultOutOfStep,
+	faultHTTP, faultTLSOnPlaintext, faultBdat, faultClientTLS, faultInjection,
+	faultNotAllowed, faultProxyHeader, faultPanic, faultState, faultSpool, faultDescriptors,
+}
+
 // faultWords say in the log what happened, and what to do where something can be
 // done about it. They name no keys of sessions, which stand beside them.
 var faultWords = map[fault]string{
