@@ -18,7 +18,7 @@ import (
 // changes: no connection is refused in between.
 type listener struct {
 	sockets []*socket
-	route atomic.Pointer[route] // that has the clients
+	route   atomic.Pointer[route] // that has the clients
 }
 
 // A socket is one of them, with the loop that accepts at it.

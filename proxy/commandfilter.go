@@ -110,7 +110,7 @@ var forLibrary = map[string]string{
 // Replied is called when the library is done with a command, and said what it makes
 // of it.
 func (s *session) Replied(said []byte, answered bool) {
-	verb := verbOf(s.w.Line)
+	verb := verbOf(s.w.Line())
 	switch {
 	case s.auth.responded: // whatever verb the response spells
 		s.auth.responded = false

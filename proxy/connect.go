@@ -49,11 +49,11 @@ func (s *session) connectAnew() error {
 // nothing of the transaction was answered yet; once, and by a new one.
 func (s *session) beginTransaction() (reply, error) {
 	if !s.renewable() || s.up.InTransaction() { // MAIL within a transaction is for the upstream to refuse
-		return s.ask("mail", s.w.Line)
+		return s.ask("mail", s.w.Line())
 	}
 	s.w.Flush()
 	if s.up != nil && s.up.Alive() {
-		if r, err := s.ask("mail", s.w.Line); !isGone(r, err) {
+		if r, err := s.ask("mail", s.w.Line()); !isGone(r, err) {
 			return r, err
 		}
 	}
@@ -64,7 +64,7 @@ func (s *session) beginTransaction() (reply, error) {
 	if offersLess(s.up.Offers(), s.caps) {
 		return ownReply(replyOffersLess), nil
 	}
-	return s.ask("mail", s.w.Line)
+	return s.ask("mail", s.w.Line())
 }
 
 // isGone reports whether the answer to MAIL is that the upstream is gone, or

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sendguard/proxy/upstream"
 	"sendguard/proxy/wire"
 )
 
@@ -94,6 +95,34 @@ func (s *session) logEvent(level slog.Level, what string, attrs ...any) {
 	s.event.ref = ref
 	if first {
 		s.journal.Log(s.server.ctx, level, what, append(attrs, "ref", ref)...)
+	}
+}
+
+func (s *session) fault(f fault) { s.faultDetail(f, "") }
+
+// faultDetail counts and logs a fault; the detail names no address of mail.
+func (s *session) faultDetail(f fault, detail string) {
+	s.server.metrics.fault(s.route.config.Name, f)
+	attrs := []any{"fault", string(f)}
+	if detail != "" {
+		attrs = append(attrs, "detail", detail)
+	}
+	s.logEvent(slog.LevelWarn, faultWords[f], attrs...)
+}
+
+// logAdvice logs what to do about a refusal that has a remedy. The reply itself is
+// the client's: it may name a mailbox.
+func (s *session) logAdvice(r upstream.Reply) {
+	if text := upstream.Advise(r); text != "" {
+		s.server.log.Warn("the server refused", "route", s.route.config.Name, "code", r.Code, "advice", text)
+	}
+}
+
+// trace logs a step of the conversation, for log.level debug: verbs, codes and
+// sizes.
+func (s *session) trace(who string, attrs ...any) {
+	if s.traced {
+		s.journal.Debug(who, attrs...)
 	}
 }
 

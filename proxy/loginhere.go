@@ -33,7 +33,7 @@ type guardLogin struct {
 func (l *guardLogin) Next([]byte) (challenge []byte, done bool, err error) {
 	l.session.auth.open = false
 	l.came = time.Now()
-	said := bytes.TrimSpace(l.session.w.Line)
+	said := bytes.TrimSpace(l.session.w.Line())
 	if !l.begun {
 		l.begun = true
 		words := bytes.Fields(said)

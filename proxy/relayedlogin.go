@@ -48,7 +48,7 @@ func (s *session) AuthMechanisms() []string {
 
 // Auth begins an exchange. Nothing is sent before Next is called.
 func (s *session) Auth(string) (sasl.Server, error) {
-	mechanism := strings.ToUpper(string(bytes.Fields(s.w.Line)[1]))
+	mechanism := strings.ToUpper(string(bytes.Fields(s.w.Line())[1]))
 	switch offered := s.AuthMechanisms(); {
 	case len(offered) == 0:
 		return nil, s.wrong(replyNoAuth)
@@ -86,8 +86,8 @@ type authRelay session
 // need not know the challenge.
 func (a *authRelay) Next([]byte) (challenge []byte, done bool, err error) {
 	s := (*session)(a)
-	answered := s.auth.responded || len(bytes.Fields(s.w.Line)) > 2
-	r, err := s.ask("auth", s.w.Line)
+	answered := s.auth.responded || len(bytes.Fields(s.w.Line())) > 2
+	r, err := s.ask("auth", s.w.Line())
 	s.auth.open = err == nil && r.Code == 334
 	s.auth.done = err == nil && s.up.LetsIn(r.Reply, answered)
 	if err == nil && !s.auth.open && !s.auth.done && r.Code < 400 {

@@ -133,7 +133,7 @@ func newReply(raw []byte) reply {
 }
 
 // smtpError hands a reply to the library, which needs it to know whether a
-// command went well. The client is told the reply itself, see wire.settle.
+// command went well. The client is told the reply itself, see package wire.
 func (r reply) smtpError() error {
 	if r.Code < 400 {
 		return nil

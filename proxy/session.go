@@ -37,7 +37,7 @@ type session struct {
 	farewell   reply             // what the client is told at its next command, before the end
 	helo       upstream.Greeting // the client's last one
 	up         *upstream.Conn    // nil before EHLO, and once it is lost
-	caps       map[string]string // what the client was announced, as upstream.caps
+	caps       map[string]string // what the client was announced, as upstream.Conn.Offers
 	sender     string            // of the open transaction, as written between < and >
 	mailLine   []byte            // its MAIL command
 	rcpts      []recipient
@@ -60,7 +60,7 @@ func (s *session) newSession(*smtp.Conn) (smtp.Session, error) {
 	if s.w.IsOver() || s.caps != nil {
 		return nil, wire.ErrEnded
 	}
-	s.helo = greetingOf(verbOf(s.w.Line), s.w.Line)
+	s.helo = greetingOf(verbOf(s.w.Line()), s.w.Line())
 	if err := s.connect(); err != nil {
 		r := s.refer(problemOf(err, circumstance{lost: replyLost, host: s.route.dialer.Host()}).reply)
 		if refusesGreeting(err) {
@@ -80,16 +80,16 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 	if s.mustLogIn() {
 		return s.wrong(replyAuthRequired)
 	}
-	if limit := s.route.limits.MessageBytes; limit > 0 && sizeOf(s.w.Line) > limit {
+	if limit := s.route.limits.MessageBytes; limit > 0 && sizeOf(s.w.Line()) > limit {
 		return s.answer(ownReply(replyTooLarge, limit))
 	}
-	if len(s.w.Line) > maxEnvelopeLine {
+	if len(s.w.Line()) > maxEnvelopeLine {
 		return s.answer(ownReply(replyLineTooLong))
 	}
 	err := s.pass(s.beginTransaction())
 	if err == nil {
 		s.forgetRecipients()
-		s.sender, s.mailLine = pathOf(s.w.Line), bytes.Clone(s.w.Line)
+		s.sender, s.mailLine = pathOf(s.w.Line()), bytes.Clone(s.w.Line())
 		now := s.server.inForce.Load()
 		s.policy, s.timeBudget = now.policy, now.limits.TimeBudget
 	}
@@ -101,10 +101,10 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 	switch {
 	case len(s.rcpts) >= s.route.limits.Recipients:
 		return s.refuseRecipient()
-	case len(s.w.Line) > maxEnvelopeLine:
+	case len(s.w.Line()) > maxEnvelopeLine:
 		return s.answer(ownReply(replyLineTooLong))
 	}
-	memory := 2 * len(s.w.Line) // the line and what is taken out of it
+	memory := 2 * len(s.w.Line()) // the line and what is taken out of it
 	if !s.server.buffers.Take(memory) {
 		return s.unable(errBuffersFull)
 	}
@@ -114,7 +114,7 @@ func (s *session) Rcpt(string, *smtp.RcptOptions) error {
 		return err
 	}
 	s.rcptBytes += memory
-	s.rcpts = append(s.rcpts, recipient{pathOf(s.w.Line), bytes.Clone(s.w.Line)})
+	s.rcpts = append(s.rcpts, recipient{pathOf(s.w.Line()), bytes.Clone(s.w.Line())})
 	return nil
 }
 
@@ -131,7 +131,7 @@ const maxEnvelopeLine = 4096
 
 // relay sends the client's command line upstream and has the client told the
 // upstream's reply.
-func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.Line)) }
+func (s *session) relay(name string) error { return s.pass(s.ask(name, s.w.Line())) }
 
 // pass has the client told what came of a command line that was sent on.
 func (s *session) pass(r reply, err error) error {
@@ -155,22 +155,6 @@ func (s *session) ask(name string, line []byte) (reply, error) {
 	s.trace("upstream", "command", name, "reply", r.Code)
 	s.logAdvice(r)
 	return theirs(r), err
-}
-
-// logAdvice logs what to do about a refusal that has a remedy. The reply itself is
-// the client's: it may name a mailbox.
-func (s *session) logAdvice(r upstream.Reply) {
-	if text := upstream.Advise(r); text != "" {
-		s.server.log.Warn("the server refused", "route", s.route.config.Name, "code", r.Code, "advice", text)
-	}
-}
-
-// trace logs a step of the conversation, for log.level debug: verbs, codes and
-// sizes.
-func (s *session) trace(who string, attrs ...any) {
-	if s.traced {
-		s.journal.Debug(who, attrs...)
-	}
 }
 
 // answer has the client told a reply, and tells the library.
@@ -328,16 +312,4 @@ func (s *session) kill() {
 	if s.sock != nil {
 		s.sock.Close()
 	}
-}
-
-func (s *session) fault(f fault) { s.faultDetail(f, "") }
-
-// faultDetail counts and logs a fault; the detail names no address of mail.
-func (s *session) faultDetail(f fault, detail string) {
-	s.server.metrics.fault(s.route.config.Name, f)
-	attrs := []any{"fault", string(f)}
-	if detail != "" {
-		attrs = append(attrs, "detail", detail)
-	}
-	s.logEvent(slog.LevelWarn, faultWords[f], attrs...)
 }

@@ -48,7 +48,7 @@ type account struct {
 	refusedAt time.Time
 }
 
-// A secret is what an account logs in with. Errors are *dialErrors.
+// A secret is what an account logs in with. Errors are *DialErrors.
 type secret interface {
 	current(context.Context) (string, error)
 	// renew returns another one than one that was refused; errLoginRefused:

@@ -13,7 +13,7 @@ type Command struct {
 // the first refusal, or 354. An error means that the replies may be out of step:
 // the connection must not be used any more.
 func (u *Conn) Fly(commands []Command, pipelining bool, timeout time.Duration) (Reply, error) {
-	if u.unasked() != nil { // see command
+	if u.unasked() != nil { // see Command
 		return Reply{}, u.leaveTaken(timeout, commands[0].Name)
 	}
 	u.stage = begun // or as good as that: what was refused of it may be in the way of the next one

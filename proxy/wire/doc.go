@@ -23,8 +23,9 @@
 //   - Nothing here knows what a reply says or what a fault is called: the session is
 //     asked.
 //
-// wire.go owns what the client sends and replyslot.go what it is told. message.go
-// finds where a message ends, and dotstuffing.go takes dots off and puts them on.
+// session.go says what a wire asks of whoever speaks over it. wire.go owns what the
+// client sends, lines.go cuts it, and replyslot.go is what it is told. message.go finds
+// where a message ends, and dotstuffing.go takes dots off and puts them on.
 // budget.go is the memory that all sessions share, and spool.go holds a message that
 // cannot go on at once.
 package wire

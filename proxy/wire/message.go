@@ -43,9 +43,9 @@ var (
 // FinalDot ends a message.
 var FinalDot = []byte(".\r\n")
 
-// newBodyReader takes a small piece out of the budget; it returns nil where
+// newMessage takes a small piece out of the budget; it returns nil where
 // that is used up. The caller must release it.
-func newBodyReader(w *Wire, normalize bool) *Message {
+func newMessage(w *Wire, normalize bool) *Message {
 	b := &Message{w: w, normalize: normalize, lineStart: true, tail: bytes.Clone(CRLF)}
 	if !w.memory.Take(b.cost(smallPiece)) {
 		return nil
@@ -94,7 +94,7 @@ func (b *Message) Next() (piece []byte, last bool, err error) {
 	for {
 		copy(*b.buf, (*b.buf)[b.start:b.fill])
 		b.start, b.fill = 0, b.fill-b.start
-		n, err := b.w.readBody((*b.buf)[b.fill:])
+		n, err := b.w.read((*b.buf)[b.fill:])
 		if err != nil {
 			return nil, false, b.whyBroken(err)
 		}

@@ -16,10 +16,10 @@ func (w *Wire) Write(b []byte) (int, error) {
 // answer where there is one and it agrees with what the library made of the
 // command, the library's own otherwise.
 func (w *Wire) Settle() {
-	if len(w.Line) > 0 {
+	if len(w.line) > 0 {
 		w.session.Replied(w.slot, len(w.instead) > 0)
-		if w.Line = w.Line[:0]; cap(w.Line) > 2*readSize {
-			w.Line = nil // a long one is rare
+		if w.line = w.line[:0]; cap(w.line) > 2*readSize {
+			w.line = nil // a long one is rare
 		}
 	}
 	said := w.slot
