@@ -73,7 +73,7 @@ func TestSetupKeepsWhatIsGoodWhereASignInFails(t *testing.T) {
 }
 
 // A user of a mail program puts its settings where they belong, and sends.
-var users = map[string]func(t *testing.T, settings, password, to string) *exec.Cmd{
+var senders = map[string]func(t *testing.T, settings, password, to string) *exec.Cmd{
 	"msmtp": func(t *testing.T, settings, password, to string) *exec.Cmd {
 		if password != "" {
 			settings += "password " + password + "\n"
@@ -135,7 +135,7 @@ func settingsIn(t *testing.T, stdout string) string {
 // printed, through a guard that runs with the configuration as it was written.
 func TestTheSettingsThatSetupShowsSendMail(t *testing.T) {
 	good, ca := withAuthority(t)
-	for client, send := range users {
+	for client, send := range senders {
 		for auth, password := range map[string]string{"relay": "right", "login": ""} {
 			t.Run(client+" "+auth, func(t *testing.T) {
 				path, s := newHome(t), newSubmission(t, good)
