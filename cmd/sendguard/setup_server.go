@@ -16,7 +16,7 @@ import (
 
 	"sendguard/cmd/sendguard/config"
 	"sendguard/cmd/sendguard/setup"
-	"sendguard/proxy"
+	"sendguard/proxy/upstream"
 )
 
 // resolver is asked for the server of an unknown domain.
@@ -207,7 +207,8 @@ func (s *setupRun) connect(ctx context.Context) error {
 		return errors.New(strings.ReplaceAll(err.Error(), s.stage, filepath.Dir(s.path)))
 	}
 	fmt.Fprintf(s.Out, "\nTrying %s ...\n", s.draft.Address)
-	offers, err := proxy.Probe(ctx, routes[0].Upstream, c.ProxyLimits())
+	limits := c.ProxyLimits()
+	offers, err := upstream.Probe(ctx, routes[0].Upstream, limits.Timeouts())
 	switch {
 	case ctx.Err() != nil:
 		return setup.ErrStopped
