@@ -176,6 +176,7 @@ func FuzzFingerprint(f *testing.F) {
 	f.Add([]byte("--one\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<img src=3D\"cid:part1=\r\n.x@y\">c\r\n"), 80)
 	f.Add([]byte("--one\r\nContent-ID: <a>\r\nContent-Type: image/png; name=a\r\nContent-Disposition: inline;\r\n filename*0=\"b\"\r\n\r\nci"), 40)
 	f.Add(bytes.Repeat([]byte("x"), 12<<10), 100)
+	f.Add([]byte("--one\r\nContent-Type: multipart/mixed\r\n\r\n--a"), 0)
 	f.Fuzz(func(t *testing.T, body []byte, cut int) {
 		whole := identityOfPieces(header, body)
 		cut = max(0, min(cut, len(body)))
@@ -183,8 +184,8 @@ func FuzzFingerprint(f *testing.F) {
 			t.Fatalf("%q separated at %d", body, cut)
 		}
 		encoded := regexp.MustCompile(`(?i)cid:|content-id|encoding|signature`).Match(body) // an x may be left out there
-		if other := identityOfPieces(header, body, []byte("x")); other == whole && !encoded {
-			t.Fatalf("%q and an x more", body)
+		if other := identityOfPieces(header, body, []byte("\r\nx")); other == whole && !encoded { // at the end of a line it may belong to a boundary
+			t.Fatalf("%q and a line with x more", body)
 		}
 	})
 }
