@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"sendguard/policy/mail"
 )
 
 // bareWords says of which domains a bare word in running text is an address. Text is
@@ -25,11 +27,11 @@ func (w *bareWords) isDomain(domain []byte) bool {
 
 // isRegistered reports a top-level domain of the public suffix list's ICANN part, or
 // one for special use. Some are there only as those of other domains (*.ck), so one
-// below it is asked for.
+// below it is asked for. Beside a label that is no name it is still as it was written.
 func (w *bareWords) isRegistered(topLevel []byte) bool {
 	if !bytes.Equal(topLevel, w.topLevel) {
 		w.topLevel = append(w.topLevel[:0], topLevel...)
-		_, icann := publicsuffix.PublicSuffix("0." + string(topLevel))
+		_, icann := publicsuffix.PublicSuffix("0." + string(mail.NormalDomain(nil, topLevel)))
 		w.registered = icann || slices.Contains(specialUse, string(topLevel))
 	}
 	return w.registered

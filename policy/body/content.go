@@ -100,9 +100,9 @@ func (c *content) textEnd() int {
 }
 
 // isRead reports content that is looked into as it is. An invitation lists its guests by
-// nature.
+// nature; what may be another kind of text as well is none.
 func (c *content) isRead(start []byte) bool {
-	if c.part.IsA("text/calendar") || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
+	if c.part.IsA("text/calendar") && !c.part.IsText() || bytes.HasPrefix(bytes.TrimLeft(start, byteOrder), []byte("BEGIN:VCALENDAR")) {
 		return false
 	}
 	return c.part.IsText() || !isBinary(start) && !hasStrings(c.start)

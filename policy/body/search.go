@@ -61,8 +61,12 @@ func wordStart(v []byte, pos, at int) int {
 	return at
 }
 
-// isURL reports a word with a URL in it, with its scheme or without. mailto:// is none.
+// isURL reports a word with a URL in it, with its scheme or without. mailto: is none,
+// nor mailto://, whatever the local part is.
 func isURL(token []byte) bool {
+	if len(token) > len("mailto:") && bytes.EqualFold(token[:len("mailto:")], []byte("mailto:")) {
+		return false
+	}
 	if scheme, _, found := bytes.Cut(token, []byte("://")); found {
 		return !hasSuffixFold(scheme, "mailto")
 	}
@@ -125,10 +129,10 @@ func isMarked(before, after []byte) bool {
 	return hasSuffixFold(bare, "mailto:") || bytes.HasSuffix(before, []byte("<")) && bytes.HasPrefix(after, []byte(">"))
 }
 
-// isDotted reports a name with a dot in it, or a literal. IDEOGRAPHIC FULL STOP is a
-// dot, too (UTS 46).
+// isDotted reports a name with a dot in it, or a literal. Those of East Asia are dots,
+// too (UTS 46).
 func isDotted(domain []byte) bool {
-	return bytes.ContainsAny(domain, ".[") || bytes.Contains(domain, []byte("。"))
+	return bytes.ContainsAny(domain, ".[。．｡")
 }
 
 func hasSuffixFold(v []byte, suffix string) bool {
