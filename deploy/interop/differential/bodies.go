@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"io"
-	"mime/quotedprintable"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +23,7 @@ func quotedText(m message) message {
 
 var (
 	quoteMarks = regexp.MustCompile(`(?m)^[ \t]*>[ \t>]*`)
-	dividers   = regexp.MustCompile(`(?im)^[ \t]*--[- ]*((?:original|ursp|message|mensa|oors|mensagem|oryg|oprind|opprin|alkup|p[^\x00-\x7f]{1,2}vod)[^\r\n]*?)[- ]*--[ \t]*(\r?)$`)
+	dividers   = regexp.MustCompile(`(?im)(?:^|>)[ \t]*--[- ]*((?:original|ursp|message|mensa|oors|mensagem|oryg|oprind|opprin|alkup|p[^\x00-\x7f]{1,2}vod)[^\r\n]*?)[- ]*--[ \t]*(\r?)$`)
 	// In the languages that were known, what says who wrote, and when in a block.
 	attributions = regexp.MustCompile(`wrote:|schrieb|geschrieben|a .{1,2}crit|escribi|ha scritto|escreveu|schreef|geschreven|skrev`)
 	blockDates   = regexp.MustCompile(`(?i)(sent|date|gesendet|datum|envoy[^\s:<]{1,2}|enviad[oa](?: ?e[lm])?|fecha|inviato|data|verzonden|wys[^\s:<]{1,2}ano|skickat|sendt|dato|l[^\s:<]{1,2}hetetty|p[^\s:<]{1,2}iv[^\s:<]{1,2}m[^\s:<]{1,2}r[^\s:<]{1,2}|odesl[^\s:<]{1,2}no)((?:[ *\x{a0}\xc2\xa0]|<[^<>]*>)*:)`)
@@ -38,22 +36,22 @@ var (
 // everywhere.
 func inSight(m message) message {
 	rename := func(text []byte) []byte {
-		text = shownFields.ReplaceAll(text, []byte("X-$1"))
-		if senders.Match(text) {
-			text = senderFields.ReplaceAll(text, []byte("X-$1"))
-		}
-		return text
+		return senderFields.ReplaceAll(shownFields.ReplaceAll(text, []byte("X-$1")), []byte("X-$1"))
+	}
+	header := shownFields.ReplaceAll(m.header, []byte("X-$1"))
+	if senders.Match(header) {
+		header = rename(header)
 	}
 	if copies.Match(m.header) || copies.Match(m.body) {
-		return message{rename(m.header), rename(m.body)}
+		return message{header, rename(m.body)}
 	}
-	return message{rename(m.header), partHeader.ReplaceAllFunc(m.body, rename)}
+	return message{header, partHeader.ReplaceAllFunc(m.body, rename)}
 }
 
 var (
 	copies       = regexp.MustCompile(`(?i)multipart/signed|message/|rfc822-headers`)
-	partHeader   = regexp.MustCompile(`(?m)^--[^\n]*\n(?:[^\r\n][^\n]*\n)*`)
-	senders      = regexp.MustCompile(`(?ims)^(?:From|Sender)[ \t]*:[^@]*@.*^(?:From|Sender)[ \t]*:[^@]*@|^(?:From|Sender)[ \t]*:(?:[^\n@]|\n[ \t])*@(?:[^\n]|\n[ \t])*@`)
+	partHeader   = regexp.MustCompile(`(?m)^--[^\n]*\n(?:[^\r\n][^\n]*(?:\n|$))*`)
+	senders      = regexp.MustCompile(`(?ims)^(?:From|Sender)[ \t]*:[^@]*@.*^(?:From|Sender)[ \t]*:[^@]*@|^(?:From|Sender)[ \t]*:(?:[^\n@]|\n[ \t]|\n[^\n:]*$)*@(?:[^\n]|\n[ \t]|\n[^\n:]*$)*@`)
 	senderFields = regexp.MustCompile(`(?im)^((?:From|Sender)[ \t]*:)`)
 )
 
@@ -104,7 +102,7 @@ func isMessage(header []byte) bool {
 	return false
 }
 
-var contentType = regexp.MustCompile(`(?im)^Content-Type[ \t]*:[ \t\r\n]*([^\s;]*)`)
+var contentType = regexp.MustCompile(`(?im)^Content-Type[ \t]*:\s*([^\s;]*)`)
 
 // byBytes gives parts the type that their content has: HTML, or text.
 func byBytes(m message) message {
@@ -158,7 +156,7 @@ func vcards(m message) message {
 		if holds := card.Match(p.content[:min(len(p.content), 1024)]); !holds && !named {
 			return p
 		} else if holds {
-			p.content, _ = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(strayEquals.ReplaceAll(p.content, []byte("=3D$1")))))
+			p.content = decodedQuoted(p.content)
 		}
 		p.content = card.ReplaceAll(fold.ReplaceAll(p.content, nil), []byte("begin:xcard"))
 		p.header = vcardName.ReplaceAll(p.header, []byte("x"))
@@ -170,7 +168,7 @@ var (
 	card        = regexp.MustCompile(`(?i)begin:vcard`)
 	vcardName   = regexp.MustCompile(`(?i)x-vcard|vcard|directory|[\w-]*\.vcf`)
 	fold        = regexp.MustCompile(`\r?\n[ \t]`)
-	strayEquals = regexp.MustCompile(`=([^0-9a-fA-F\r\n]|[0-9a-fA-F][^0-9a-fA-F])`)
+	strayEquals = regexp.MustCompile(`=([^0-9a-fA-F\r\n \t]|[0-9a-fA-F][^0-9a-fA-F])`)
 )
 
 // hiddenHTML takes out comments, declarations, scripts and styles.
@@ -186,19 +184,34 @@ func hiddenHTML(m message) message {
 var hidden = []*regexp.Regexp{
 	regexp.MustCompile(`(?s)<!--(?:-?>|.*?--!?>|.*)`), regexp.MustCompile(`<[!?][^>]*>?`),
 	regexp.MustCompile(`(?is)<script(?:"[^"]*"|'[^']*'|[^>"'])*>.*?(?:</script[ \t\r\n\f]*>|$)`), regexp.MustCompile(`(?is)<style(?:"[^"]*"|'[^']*'|[^>"'])*>.*?(?:</style[ \t\r\n\f]*>|$)`),
+	regexp.MustCompile(`(?i)</(?:script|style)\b[^>]*>`),
 }
 
-// inlineTags takes out tags that end no word.
+// inlineTags takes out tags that end no word. Links with an address in them stand
+// before it then.
 func inlineTags(m message) message {
+	for range maxRounds {
+		m.body = linkInWord.ReplaceAll(m.body, []byte("$2 $1"))
+	}
 	return message{m.header, inline.ReplaceAll(m.body, nil)}
 }
 
-var inline = regexp.MustCompile(`(?i)</?(?:a|abbr|acronym|area|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|o:p|q|s|samp|small|span|strong|strike|sub|sup|time|tt|u|var|wbr)(?:[\s/][^<>@%&]*)?>`)
+var linkInWord = regexp.MustCompile(`(?i)([\w.@-]+)(<a\s[^<>]*@[^<>]*>)`)
+
+var inline = regexp.MustCompile(`(?i)</?(?:a|abbr|acronym|area|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|nobr|o:p|q|s|samp|small|span|strong|strike|sub|sup|time|tt|u|var|wbr)(?:[\s/](?:[^<>@%&]|[^\w<>@%&]@)*(?:@['"]?)?)?>`)
+
+// containers takes from zip, gzip and OLE files what they are known by, in base64, too.
+func containers(text []byte) []byte {
+	for _, magic := range []string{"PK\x03\x04", "\x1f\x8b\x08", "\xd0\xcf\x11\xe0", "UEsDB", "H4sI", "0M8R4"} {
+		text = bytes.ReplaceAll(text, []byte(magic), []byte("xxxxx"))
+	}
+	return text
+}
 
 // controls puts blanks in place of control characters.
 func controls(text []byte) []byte { return control.ReplaceAll(text, []byte(" ")) }
 
-var control = regexp.MustCompile(`[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]`)
+var control = regexp.MustCompile(`[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]`)
 
 // replace is a class that one pattern makes, in the body.
 func replace(pattern, with string) func(message) message {
@@ -209,8 +222,8 @@ func replace(pattern, with string) func(message) message {
 // urls takes the @ out of words that are addresses of pages.
 func urls(text []byte) []byte {
 	return urlWord.ReplaceAllFunc(text, func(word []byte) []byte {
-		if bytes.HasPrefix(bytes.ToLower(word), []byte("mailto")) {
-			return word
+		if first := bytes.IndexByte(word, '@') + 1; bytes.HasPrefix(bytes.ToLower(word), []byte("mailto:")) {
+			return append(word[:first:first], bytes.ReplaceAll(word[first:], []byte("@"), []byte("a"))...)
 		}
 		return bytes.ReplaceAll(word, []byte("@"), []byte("a"))
 	})
@@ -237,7 +250,7 @@ func topLevels(text []byte) []byte {
 }
 
 var (
-	literal    = regexp.MustCompile(`@\[[^\]\s]{1,62}\]`)
+	literal    = regexp.MustCompile(`@\[[^\]]{1,62}\]`)
 	domains    = regexp.MustCompile(`@(?:[\w.-]|[^\x00-\x7f])+`)
 	specialUse = strings.Fields("alt example internal invalid lan local localhost onion test")
 )

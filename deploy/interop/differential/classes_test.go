@@ -2,8 +2,20 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
+
+// farCopy is a message with a copy of its header behind so many bytes.
+func farCopy(size int) string {
+	return "From: me@home.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("x\r\n", size/3) +
+		"--b\r\nContent-Type: text/plain; protected-headers=\"v1\"\r\nTo: a@x.example\r\n\r\n\r\n--b--\r\n"
+}
+
+// inBase64 is a message with a boundary, and an address in base64 between it.
+func inBase64(boundary string) string {
+	return "Content-Type: multipart/mixed; boundary=" + boundary + "\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nYUB4Lm9yZw==\r\n--b--\r\n"
+}
 
 // TestAClassIsOneCause: a message with the cause of a class is put into it, and one
 // near by, without the cause, reads the same in both versions.
@@ -33,11 +45,16 @@ func TestAClassIsOneCause(t *testing.T) {
 		"invitations by other types and names":                   {part("Content-Type: application/ics", "x"), part("Content-Type: application/icsx", "x")},
 		"copies of the header in message/news":                   {"From: me@home.example\r\nContent-Type: message/news\r\n\r\nTo: a@x.example\r\n\r\n", "From: me@home.example\r\nContent-Type: message/new\r\n\r\nTo: ax.example\r\n\r\n"},
 		"several transfer encodings":                             {"From: me@home.example\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: 7bit\r\n\r\nTo: a@x.example\r\n\r\n", "From: me@home.example\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nTo: a@x.example\r\n\r\n"},
+		"copies of the header behind 64 KiB":                     {farCopy(66 << 10), farCopy(60 << 10)},
+		"comments and quoted pairs in a boundary":                {inBase64("()b"), inBase64("b")},
 		"bcc leaves nobody in To":                                {"From: me@home.example\r\nCc: a@x.example, b@x.example\r\nDKIM-Signature: v=1; h=to\r\n\r\n", list + "Cc: c@corp.example\r\n\r\n"},
 		"bcc keeps a Reply-To of one mailbox, less its name":     {"From: k@x.example, i@x.example\r\nTo: a@x.example\r\nReply-To: \"j@y.example\" <i@x.example>\r\n\r\n", list + "Reply-To: <i@x.example>\r\n\r\n"},
 		"UTF-7 is undone before HTML is read":                    {"Content-Type: text/html; charset=utf-7\r\n\r\n<p>+ADw-p title=a@x.example+AD4-</p>", "Content-Type: text/html; charset=utf-7\r\n\r\n<p>a@x.example</p>"},
 		"ibm037 over plain text":                                 {"Content-Type: text/plain; charset=ibm037\r\n\r\na@x.example\r\n", "Content-Type: text/plain; charset=us-ascii\r\n\r\na@x.example\r\n"},
 		"text is what its bytes are":                             {"Content-Type: application/json\r\n\r\n\"a@x.example\"\r\n", "Content-Type: text/json\r\n\r\n\"a@x.example\"\r\n"},
+		"zip, gzip and OLE files are read":                       {"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\nH4sIAAAAAAACA6tyqNBLrUjMLchJVShHsHm5AMGPirYZAAAA\r\n", "Content-Type: application/pdf\r\n\r\n%PDF-1.4\r\n"},
+		"full-width dots of a domain":                            {text("a@x．example\r\n"), text("a@x。example\r\n")},
+		"dots at the end make no dotted domain":                  {text("a@x-。\r\n"), text("a@x.\r\n")},
 		"an invitation by its bytes":                             {text("BEGIN:VCALENDAR\r\na@x.example\r\n"), text("BEGIN:VCALENDER\r\na@x.example\r\n")},
 		"vCards by their bytes, in quoted-printable":             {text("BEGIN:VCARD\r\nEMAIL:a=40x.example\r\n"), text("BEGIN:VTODO\r\nEMAIL:a=40x.example\r\n")},
 		"what is hidden in HTML opens nothing":                   {html("<!-- <p>a -->@x.example <!-- b@<i>x.example -->"), html("a@x.example <!-- b -->")},

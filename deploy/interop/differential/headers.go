@@ -71,12 +71,13 @@ var (
 	shifts  = regexp.MustCompile(`\x1b\$[@BA]|\x1b\$\([CD]|\x1b\$\)[AC]|\x1b\([BIJH]|\x0e|\x0f`)
 )
 
-// highAts makes a letter of an @ whose word before it ends above 0x80 and is no UTF-8.
+// highAts makes a letter of an @ whose word before it ends above 0x80 and is no UTF-8,
+// or ends an encoded word behind such bytes.
 func highAts(value []byte) []byte {
 	out := bytes.Clone(value)
 	for i, c := range value {
 		start := bytes.LastIndexAny(value[:i], " \t\r\n<>()\",;:@") + 1
-		if c == '@' && i > 0 && value[i-1] > 0x80 && !utf8.Valid(value[start:i]) {
+		if word := bytes.TrimRight(value[start:i], "\\"); c == '@' && len(word) > 0 && (word[len(word)-1] > 0x80 && !utf8.Valid(word) || bytes.HasSuffix(word, []byte("?=")) && !utf8.Valid(value[:i])) {
 			out[i] = 'A'
 		}
 	}
@@ -233,7 +234,7 @@ var (
 	invitationName = regexp.MustCompile(`(?i)\b(name\*?|filename\*?)\s*=\s*"?(?:(?:[^"\r\n;]|\r\n[ \t])*\.ics\b|winmail\.dat)"?`)
 )
 
-// newsCopies makes message/news what both versions know for a message.
+// newsCopies makes message/rfc822 of message/news.
 func newsCopies(m message) message {
 	rename := func(text []byte) []byte { return news.ReplaceAll(text, []byte("message/rfc822")) }
 	return message{rename(m.header), rename(m.body)}
@@ -270,6 +271,16 @@ func farCopies(m message) message {
 	}
 	return m
 }
+
+// plainBoundaries takes comments and backslashes out of the boundaries of multiparts.
+func plainBoundaries(m message) message {
+	plain := func(text []byte) []byte {
+		return boundary.ReplaceAllFunc(text, func(b []byte) []byte { return inBoundary.ReplaceAll(b, nil) })
+	}
+	return message{plain(m.header), plain(m.body)}
+}
+
+var inBoundary = regexp.MustCompile(comment + `|\\`)
 
 // nobodyLeft adds a colleague to To where all whom To and Cc show are outside: then
 // bcc leaves somebody there.

@@ -72,8 +72,7 @@ const unclassified = "none"
 
 func (f *fuzz) one() {
 	m := f.next()
-	now, before := f.now(m), f.before(m)
-	if now == before {
+	if f.pair.agree(m) {
 		return
 	}
 	f.differ++
@@ -85,8 +84,16 @@ func (f *fuzz) one() {
 	f.counts[name]++
 	if (len(names) == 0 || name == f.example) && f.show > 0 {
 		f.show--
-		fmt.Printf("%s\nnow    %+v\nbefore %+v\n%q\n%q\n\n", name, now, before, m.header, m.body)
+		f.print(name, f.shrunk(m, names))
 	}
+}
+
+// print prints what the versions say of a message, and what is left of it without all
+// causes.
+func (f *fuzz) print(name string, m message) {
+	fmt.Printf("%s\nnow    %+v\nbefore %+v\n%q\n%q\n", name, f.now(m), f.before(m), m.header, m.body)
+	m = mended(f.pair, unwrapped(f.pair, m), slices.Concat(headerClasses, bodyClasses))
+	fmt.Printf("without all causes:\n%q\n%q\n\n", m.header, m.body)
 }
 
 // report prints how many differences each class has, and each set of classes.

@@ -54,6 +54,9 @@ func (m *mutator) next() message {
 	if m.what == "values" {
 		return message{header: oneLine(header)}
 	}
+	if len(body) > 0 && m.IntN(500) == 0 {
+		body = append(bytes.Repeat([]byte("preamble\r\n"), 7<<10), body...)
+	}
 	text := append(header, body...)
 	for i, c := range text { // bare line ends are refused by both
 		if c == '\n' && (i == 0 || text[i-1] != '\r') || c == '\r' && (i+1 == len(text) || text[i+1] != '\n') {
@@ -148,5 +151,7 @@ var bodyWords = []string{
 	"<!--", "-->", "<!-- a@h.example -->", "<!-->", "<script>", "</script>", "<style>", "</style>", "<![endif]-->", "<!--[if mso]>", "<!DOCTYPE html>", "<?xml ?>", "<!",
 	"<b>", "</b>", "<bdi>", "</bdi>", "<ins>", "<kbd>", "<span>", "</span>", "<a href=\"mailto:e@x.example\">", "<a href='mailto:f@x.example?cc=g@x.example'>", "</a>", "<wbr>", "<img alt=\"h@x.example\">", "<e@x.example>",
 	"--b\r\n", "--b--\r\n", "Content-Type: text/plain\r\n\r\n", "Content-Type: text/html\r\n\r\n", "Content-Type: application/json\r\n\r\n", "Content-Type: message/rfc822\r\n\r\n", "Content-Type: message/news\r\n\r\n", "Content-Disposition: attachment; filename=a.json\r\n", "Content-Disposition: attachment; filename=a.vcf\r\n", "Content-Type: text/calendar\r\n\r\n", "Content-Type: image/png\r\n\r\n", "Content-Type: text/plain; charset=utf-7\r\n\r\n", "Content-Type: text/plain; charset=cp932\r\n\r\n",
+	"Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\nUEsDBBQAAAAAAAAAIQDBj4q2GQAAABkAAAAFAAAAYS50eHR6QHguZXhhbXBsZSB3QHguZXhhbXBsZQ0KUEsBAhQDFAAAAAAAAAAhAMGPirYZAAAAGQAAAAUAAAAAAAAAAAAAAIABAAAAAGEudHh0UEsFBgAAAAABAAEAMwAAADwAAAAAAA==\r\n",
+	"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\nH4sIAAAAAAACA6tyqNBLrUjMLchJVShHsHm5AMGPirYZAAAA\r\n",
 	"BEGIN:VCARD\r\nVERSION:2.1\r\nEMAIL;ENCODING=QUOTED-PRINTABLE:v=40x.example\r\nEND:VCARD\r\n", "=40", "BEGIN:VCALENDAR\r\n", "\r\n ", "mail=l@x.example,dc=x", "To: m@x.example, n@x.example\r\n", "+AEA-", "%PDF-1.4", "\x00", "\x7f", "\x1f", "\xe9", "ü", "＠", "。", "\u200b", "“", "\u00a0",
 }

@@ -128,6 +128,17 @@ func (p *pair) before(m message) reading {
 
 func (p *pair) agree(m message) bool { return p.now(m) == p.before(m) }
 
+// readAlike reports whether each version reads the same in two messages, and what
+// they would rewrite differs in both or in none.
+func (p *pair) readAlike(a, b message) bool {
+	nowA, nowB, beforeA, beforeB := p.now(a), p.now(b), p.before(a), p.before(b)
+	if (nowA.Rewritten == beforeA.Rewritten) != (nowB.Rewritten == beforeB.Rewritten) {
+		return false
+	}
+	nowA.Rewritten, nowB.Rewritten, beforeA.Rewritten, beforeB.Rewritten = "", "", "", ""
+	return nowA == nowB && beforeA == beforeB
+}
+
 // value is that of the only field of a message.
 func value(m message) []byte { return bytes.TrimPrefix(m.header, []byte(fieldTo)) }
 
