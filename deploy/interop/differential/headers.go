@@ -71,8 +71,8 @@ var (
 	shifts  = regexp.MustCompile(`\x1b\$[@BA]|\x1b\$\([CD]|\x1b\$\)[AC]|\x1b\([BIJH]|\x0e|\x0f`)
 )
 
-// highAts makes a letter of an @ whose word before it ends above 0x80 and is no UTF-8,
-// or ends an encoded word behind such bytes.
+// highAts makes a letter of an @ behind a word that ends above 0x80 and is no UTF-8, or
+// behind an encoded word where such bytes stand before it.
 func highAts(value []byte) []byte {
 	out := bytes.Clone(value)
 	for i, c := range value {
@@ -86,8 +86,7 @@ func highAts(value []byte) []byte {
 
 // wideAts makes them plain ones.
 func wideAts(value []byte) []byte {
-	value = inWords(value, func(charset string, text []byte) (string, []byte) { return charset, plainAts(text) })
-	return plainAts(value)
+	return plainAts(inWords(value, func(charset string, text []byte) (string, []byte) { return charset, plainAts(text) }))
 }
 
 func plainAts(text []byte) []byte { return wideAt.ReplaceAll(text, []byte("@")) }
