@@ -29,7 +29,6 @@ var bodyClasses = []class{
 	{name: "UTF-7 is undone before HTML is read", mend: utf7},
 	{name: "ibm037 over plain text", mend: ebcdic},
 	{name: "text is what its bytes are", mend: byBytes},
-	{name: "zip, gzip and OLE files are read", mend: inBody(containers)},
 	{name: "an invitation by its bytes", mend: calendars},
 	{name: "vCards by their bytes, in quoted-printable", mend: vcards},
 	{name: "what is hidden in HTML opens nothing", mend: hiddenHTML},
@@ -49,6 +48,7 @@ var bodyClasses = []class{
 	{name: "a domain does not begin with a dot", mend: replace(`@(?:[.-]|。|．|｡)+`, "@")},
 	{name: "mail= before an address", mend: replace(`\bmail=`, "")},
 	{name: "a quote mark within a word begins no local part", mend: inBody(looseQuotes)},
+	{name: "zip, gzip and OLE files are read", mend: inBody(containers)},
 }
 
 // both mends the values of fields, and the body.
