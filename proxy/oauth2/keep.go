@@ -55,15 +55,24 @@ const (
 )
 
 // Keep renews the token before it ends, and drops it when somebody has logged out,
-// until ctx ends. told hears of every change, also of those that mail brought about.
+// until ctx ends. told hears of every change, also of those that mail brought about,
+// and of what stands when it begins.
 func (s *Source) Keep(ctx context.Context, told func(Event)) {
+	if s.take(ctx) != nil {
+		return
+	}
 	s.mu.Lock()
 	s.told = func(e Event) {
 		if ctx.Err() == nil {
 			told(e)
 		}
 	}
+	before := s.event()
 	s.mu.Unlock()
+	if before != (Event{}) { // mail was faster, or another Keep ended
+		told(before)
+	}
+	s.give()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

@@ -271,6 +271,14 @@ func await(t *testing.T, events <-chan Event, what string, is func(Event) bool) 
 func isLoggedIn(e Event) bool  { return !e.LoginRequired && !e.Expiry.IsZero() && e.Result == "ok" }
 func isLoggedOut(e Event) bool { return e.LoginRequired && e.Expiry.IsZero() }
 
+func TestWhatMailBroughtAboutBeforeKeepBeganIsToldToo(t *testing.T) {
+	s, _ := withClock(newProvider(t).client())
+	if _, err := s.Token(t.Context()); kindOf(err) != Login {
+		t.Fatalf("%v", err)
+	}
+	await(t, keep(t, s), "that nobody is logged in", func(e Event) bool { return e.LoginRequired })
+}
+
 func TestATokenIsRenewedBeforeItsEndAndOffTheWayOfMail(t *testing.T) {
 	p := newProvider(t)
 	s, clock := withClock(p.loggedIn())
