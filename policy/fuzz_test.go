@@ -183,7 +183,7 @@ func FuzzFingerprint(f *testing.F) {
 		if separated := identityOfPieces(header, body[:cut], body[cut:]); separated != whole {
 			t.Fatalf("%q separated at %d", body, cut)
 		}
-		encoded := regexp.MustCompile(`(?i)cid:|content-id|encoding|signature`).Match(body) // an x may be left out there
+		encoded := regexp.MustCompile(`(?i)cid:|content-id|encoding|signature`).Match(body)       // an x may be left out there
 		if other := identityOfPieces(header, body, []byte("\r\nx")); other == whole && !encoded { // at the end of a line it may belong to a boundary
 			t.Fatalf("%q and a line with x more", body)
 		}
