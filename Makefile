@@ -2,7 +2,7 @@
 # needs and is not there it names. .ci/run runs them all, on a fresh machine.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 SHELL = bash
 .SHELLFLAGS = -euo pipefail -c
 
@@ -32,7 +32,7 @@ staticcheck: ## staticcheck; go run fetches and builds it
 shellcheck: ## the scripts; needs shellcheck
 	grep -rlIZE '^#!.*[ /](ba)?sh$$' .ci deploy | xargs -0 shellcheck
 
-fuzz: ## each fuzz target for FUZZTIME (10s)
+fuzz: ## each fuzz target for FUZZTIME (5s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 packages: ## packages and units of this machine; needs lintian, rpm, bsdtar, systemd-analyze
