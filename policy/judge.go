@@ -95,9 +95,6 @@ func (p *Policy) NewJudge(e Envelope) *Judge { return &Judge{policy: p, envelope
 // until the next call.
 func (j *Judge) Header(raw []byte) Next {
 	j.header = parseHeader(raw)
-	if _, bare := (&newlines{look: true}).bare(raw[j.header.Size:]); bare {
-		j.header.Defective(2, true) // in the line behind an empty header, which is not fed as body
-	}
 	if !j.header.Wraps() {
 		j.decide(false, nil)
 		return j.next

@@ -57,14 +57,12 @@ func ParseHeader(raw []byte) Header {
 		h.Size = end
 		text := bytes.TrimSuffix(raw[pos:end], CRLF)
 		if len(text) == 0 {
-			// Some programs skip an empty line at the very start; a field
-			// behind it is one for them, or text that is shown.
-			if line == 1 && NameEnd(bytes.TrimSuffix(raw[end:lineEnd(raw, end)], CRLF)) > 0 {
-				h.Defective(line, false)
+			if line == 1 {
+				h.lookBehind(bytes.TrimSuffix(raw[end:lineEnd(raw, end)], CRLF))
 			}
 			break
 		}
-		if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 {
+		if hasBare(text) {
 			h.Defective(line, true)
 		}
 		switch colon := NameEnd(text); {
@@ -80,6 +78,23 @@ func ParseHeader(raw []byte) Header {
 	}
 	h.findApplicationFields()
 	return h
+}
+
+// lookBehind takes the line behind an empty first one, as far as it comes with the
+// header. Some programs skip an empty line at the very start; a field behind it is
+// one for them, or text that is shown. It is in no body that is looked at.
+func (h *Header) lookBehind(line []byte) {
+	if NameEnd(line) > 0 {
+		h.Defective(1, false)
+	}
+	if hasBare(line) {
+		h.Defective(2, true)
+	}
+}
+
+// hasBare reports a CR or LF in a line without its end.
+func hasBare(line []byte) bool {
+	return bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, '\n') >= 0
 }
 
 func (h *Header) Defective(line int, bare bool) {
