@@ -92,12 +92,17 @@ func (d *decision) apply(rest []byte) (header, body []byte, rewritten bool) {
 
 // withAField returns a header that holds a field: a message whose first line is
 // empty may be read from the line behind it, and so show as header what is body.
-// To without anybody (RFC 5322 section 3.4) stands where a rewrite left none.
+// To without anybody (RFC 5322 section 3.4) stands where a rewrite left none. The
+// line that a mailbox file puts before a message is no field, and servers drop it.
 func withAField(header []byte) []byte {
-	if len(header) > 0 && !bytes.HasPrefix(header, mail.CRLF) {
+	fields := header
+	if mail.IsMboxFrom(header) {
+		_, fields, _ = bytes.Cut(header, mail.CRLF)
+	}
+	if len(fields) > 0 && !bytes.HasPrefix(fields, mail.CRLF) {
 		return header
 	}
-	return append([]byte("To: undisclosed-recipients:;\r\n"), header...)
+	return slices.Concat(header[:len(header)-len(fields)], []byte("To: undisclosed-recipients:;\r\n"), fields)
 }
 
 // afterwards returns the headers that would be shown after edits.
