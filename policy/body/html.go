@@ -222,7 +222,7 @@ func (h *htmlScanner) link() {
 	if !bytes.ContainsAny(h.tag, "@%&") {
 		return
 	}
-	hash := hashAs(true, true, h.text.scan.inside > 0, h.tag)
+	hash := hashAs(h.tag, true, true, h.text.scan.inside > 0, true)
 	place, known := h.text.scan.recent.text(hash)
 	if *place = hash; known {
 		return

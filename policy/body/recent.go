@@ -33,7 +33,7 @@ func (r *recent) address(local, domain []byte, bare bool) (s *said, known bool) 
 		r.addresses = make([]said, maxAddresses)
 	}
 	r.key = append(append(append(r.key[:0], local...), '@'), domain...)
-	hash := hashAs(bare, false, false, r.key)
+	hash := hashAs(r.key, bare)
 	s = &r.addresses[hash%maxAddresses]
 	known = s.of == hash
 	s.of = hash
@@ -49,10 +49,10 @@ func (r *recent) text(hash uint64) (place *uint64, known bool) {
 	return place, *place == hash
 }
 
-// hashAs is the hash of a text that is read in one of eight ways. It is not zero.
-func hashAs(a, b, c bool, text []byte) uint64 {
+// hashAs is the hash of a text that is read in one of several ways. It is not zero.
+func hashAs(text []byte, ways ...bool) uint64 {
 	hash := maphash.Bytes(mail.HashSeed, text)
-	for i, way := range []bool{a, b, c} {
+	for i, way := range ways {
 		if way {
 			hash ^= 0x9e3779b97f4a7c15 << i
 		}

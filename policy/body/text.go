@@ -115,7 +115,7 @@ func (t *textScanner) text(line []byte) {
 	case !t.ids.inField && bytes.IndexByte(line, ':') < 0:
 		return
 	}
-	hash := hashAs(t.html, t.goesOn, t.scan.inside > 0, line)
+	hash := hashAs(line, t.html, t.goesOn, t.scan.inside > 0)
 	place, known := t.scan.recent.text(hash)
 	inField := t.ids.inField // where a line means something else
 	if known && !inField {

@@ -37,3 +37,18 @@ func TestWhatReadsAPartHoldsLittle(t *testing.T) {
 		}
 	}
 }
+
+// TestALinkIsReadWhereTheSameWordsWereReadAsText: as text its percent signs say nothing.
+func TestALinkIsReadWhereTheSameWordsWereReadAsText(t *testing.T) {
+	const link = `<a href="mailto:a%40x.example?subject=x&amp;y">`
+	c := newCounter()
+	hidden := "<!--" + strings.Repeat("x", maxTextLine-1) + " " + link // the line goes on with the link alone
+	for _, source := range []string{hidden, link} {
+		h := newHTMLScanner(c, false)
+		h.Write([]byte(source))
+		h.Close()
+	}
+	if n := c.Count(); n != 1 {
+		t.Errorf("%d addresses, want 1", n)
+	}
+}
