@@ -59,8 +59,8 @@ func (c *content) Close() error {
 func (c *content) decide() {
 	c.known = true
 	text := c.start[:c.textEnd()]
-	if c.isRead(withoutZeros(text)) {
-		for _, open := range c.readers(bytes.ToLower(withoutZeros(text))) {
+	if plain := withoutZeros(text); c.isRead(plain) {
+		for _, open := range c.readers(bytes.ToLower(plain)) {
 			c.add(c.part.Text(open), text)
 		}
 	}
