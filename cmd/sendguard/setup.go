@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -77,9 +78,10 @@ ever an argument.`,
 type setupRun struct {
 	*setup.Asker
 	cmd   *cobra.Command
-	path  string         // of the configuration
-	old   *config.Config // the one that is replaced, where it is good
-	stage string         // folder in which the configuration is tried before it is written
+	path  string              // of the configuration
+	sent  func() []setup.Sent // the folders with mail that was sent; they are looked for once
+	old   *config.Config      // the one that is replaced, where it is good
+	stage string              // folder in which the configuration is tried before it is written
 
 	account, domain string
 	preset          setup.Preset
@@ -103,7 +105,7 @@ func newSetup(cmd *cobra.Command) (*setupRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setupRun{Asker: &setup.Asker{Out: cmd.OutOrStdout(), Flags: map[string]string{}}, cmd: cmd, path: path, stage: stage, secrets: map[string]string{}}
+	s := &setupRun{Asker: &setup.Asker{Out: cmd.OutOrStdout(), Flags: map[string]string{}}, cmd: cmd, path: path, sent: sync.OnceValue(sentFolders), stage: stage, secrets: map[string]string{}}
 	if in, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(in) {
 		s.Terminal = in
 	}

@@ -83,7 +83,7 @@ func (s *setupRun) askSent(ctx context.Context) error {
 		}
 		return nil
 	}}
-	found := sentFolders()
+	found := s.sent()
 	for _, f := range found[:min(len(found), maxSent)] {
 		q.Choices = append(q.Choices, setup.Choice{Value: f.Path, Text: fmt.Sprintf("%s (%s)", printable(abbreviated(f.Path)), size(f.Bytes))})
 	}
@@ -155,7 +155,7 @@ func (s *setupRun) summarize(ctx context.Context, path string) error {
 func (s *setupRun) askClient(ctx context.Context) error {
 	q := setup.Question{Flag: "client", Text: "Which mail program do you want the settings for?", Suggest: setup.Other}
 	var programs []string
-	for _, f := range sentFolders() {
+	for _, f := range s.sent() {
 		programs = append(programs, f.Of)
 	}
 	for _, c := range setup.Clients {
