@@ -149,13 +149,8 @@ func TestTheSettingsThatSetupShowsSendMail(t *testing.T) {
 				}
 				settings := settingsIn(t, stdout)
 				cmd := send(t, settings, password, "you@there.example")
-				out := &lines{changed: make(chan struct{}, 1)}
-				guard := sendguard(t, "serve", "--config", path)
-				guard.Stderr = out
-				if err := guard.Start(); err != nil {
-					t.Fatal(err)
-				}
-				defer func() { guard.Process.Signal(os.Interrupt); guard.Wait() }()
+				out, stop := serveWith(t, path)
+				defer stop()
 				out.find(t, listening("mail"))
 				if said, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s\n%s\n%s", err, said, settings, out.String())
@@ -179,13 +174,8 @@ func TestSetupHasARunningGuardLoadTheNewConfiguration(t *testing.T) {
 	if status, stdout, stderr := command(t, s.allAnswers()...); status != 0 {
 		t.Fatalf("%s\n%s", stderr, stdout)
 	}
-	out := &lines{changed: make(chan struct{}, 1)}
-	guard := sendguard(t, "serve", "--config", path)
-	guard.Stderr = out
-	if err := guard.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { guard.Process.Signal(os.Interrupt); guard.Wait() }()
+	out, stop := serveWith(t, path)
+	defer stop()
 	address := out.find(t, listening("mail"))[1]
 	args := s.allAnswers("--replace")
 	args[slices.Index(args, "3")] = "1"
