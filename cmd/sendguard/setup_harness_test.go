@@ -122,18 +122,6 @@ func newHome(t *testing.T) (config string) {
 	return os.Getenv("SENDGUARD_CONFIG")
 }
 
-// serveWith runs the guard as a process, and returns what it logs.
-func serveWith(t *testing.T, config string) (out *lines, stop func()) {
-	t.Helper()
-	out = &lines{changed: make(chan struct{}, 1)}
-	guard := sendguard(t, "serve", "--config", config)
-	guard.Stderr = out
-	if err := guard.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return out, func() { guard.Process.Signal(os.Interrupt); guard.Wait() }
-}
-
 // allAnswers are flags for all questions of a setup that has the mail program log in.
 func (s *submission) allAnswers(more ...string) []string {
 	return append([]string{"setup", "--account", "me@home.example", "--server", s.addr, "--tls", "none", "--auth", "relay", "--internal", "home.example",

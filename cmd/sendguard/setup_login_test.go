@@ -189,3 +189,15 @@ func TestSetupHasARunningGuardLoadTheNewConfiguration(t *testing.T) {
 		t.Errorf("the old limit holds: %q %v", reply, err)
 	}
 }
+
+// serveWith runs the guard as a process, and returns what it logs.
+func serveWith(t *testing.T, config string) (out *lines, stop func()) {
+	t.Helper()
+	out = &lines{changed: make(chan struct{}, 1)}
+	guard := sendguard(t, "serve", "--config", config)
+	guard.Stderr = out
+	if err := guard.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return out, func() { guard.Process.Signal(os.Interrupt); guard.Wait() }
+}
